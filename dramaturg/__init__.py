@@ -1,5 +1,64 @@
-"""Dramaturg: durable workflows, written in YAML, for people who already run Dramatiq."""
+"""Dramaturg: durable workflows, written in YAML, for people who already run Dramatiq.
+
+``from dramaturg import Client, Worker`` is what an app needs; both are loaded when they are first asked for,
+so that ``import dramaturg`` costs nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dramaturg.actors.client import AsyncClient, Client
+    from dramaturg.actors.worker import Worker
+    from dramaturg.engine.errors import (
+        Conflict,
+        DramaturgError,
+        InvalidParameters,
+        NotFound,
+        RunCancelled,
+        RunEnded,
+        RunFailed,
+        RunTimedOut,
+        Unreachable,
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Conflict",
+    "DramaturgError",
+    "InvalidParameters",
+    "NotFound",
+    "RunCancelled",
+    "RunEnded",
+    "RunFailed",
+    "RunTimedOut",
+    "Unreachable",
+    "Worker",
+    "__version__",
+]
+
+#: Where each public name lives, if not among the errors.
+_HOMES = {
+    "AsyncClient": "dramaturg.actors.client",
+    "Client": "dramaturg.actors.client",
+    "Worker": "dramaturg.actors.worker",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES.get(name, "dramaturg.engine.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not loaded yet too."""
+    return sorted({*globals(), *__all__})
