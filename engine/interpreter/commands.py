@@ -56,7 +56,7 @@ class Schedule:
     #: Durable claim wanted: an attempt must not be made twice (`on_lost: fail`).
     once: bool = False
     #: {"retry": {count, delay, backoff, factor, max_delay, jitter, non_retryable} | None, "on_lost": ..., "kind": ...,
-    #: "delay": seconds from its release until it starts (until it ends, for a wait)}; comes back in Returned.
+    #: "delay": seconds, where there is one, "seconds": how long a wait takes}; comes back in Returned.
     policy: Mapping[str, JSON] = field(default_factory=dict)
     lineage: Lineage = field(default_factory=Lineage)
     result: JSON = None
