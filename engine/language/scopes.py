@@ -1,0 +1,50 @@
+"""What an expression may name at each place of a workflow.
+
+The checker (`inspect.py`) and the compiler (`program.py`) both ask here, so that what is accepted can be compiled.
+"""
+
+from __future__ import annotations
+
+from dramaturg.engine.expressions.scope import Names
+from dramaturg.engine.language.model import TaskDef, WorkflowDef
+
+#: What an item is called where `with_items` gives it no name.
+ITEM_NAMES = frozenset({"item", "index"})
+
+
+class Scopes:
+    """The names that one workflow has, place by place."""
+
+    def __init__(self, workflow: WorkflowDef) -> None:
+        """Collect the variables (initial ones and published ones) and the tasks."""
+        self._initial = [name for name, _ in workflow.vars]
+        published = (name for task in workflow.tasks.values() for t in task.next for name, _ in t.publish)
+        self.variables = frozenset(self._initial).union(published)
+        self.tasks = frozenset(workflow.tasks)
+
+    def run(self) -> Names:
+        """Return what the run's own fields (`timeout`) may name: no variable is set yet."""
+        return Names()
+
+    def initial(self, index: int) -> Names:
+        """Return what the initial variable number `index` may name: the ones before it."""
+        return Names(variables=frozenset(self._initial[:index]))
+
+    def task(self) -> Names:
+        """Return what a task's own fields may name."""
+        return Names(variables=self.variables, tasks=self.tasks)
+
+    def input(self, task: TaskDef) -> Names:
+        """Return what a task's input may name: with `with_items` the item, too."""
+        if task.with_items is None:
+            return self.task()
+        items = frozenset(task.with_items.names) or ITEM_NAMES
+        return Names(variables=self.variables, tasks=self.tasks, items=items)
+
+    def outcome(self) -> Names:
+        """Return what a transition or `retry.when` may name: the outcome of what just ended, too."""
+        return Names(variables=self.variables, tasks=self.tasks, outcome=True)
+
+    def output(self) -> Names:
+        """Return what `output_map` may name."""
+        return Names(variables=self.variables, tasks=self.tasks, output=True)
