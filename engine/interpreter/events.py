@@ -12,11 +12,13 @@ VERSION = 1
 
 #: Every type that a history can contain.
 TYPES = frozenset(
-    """run_started run_paused run_resumed run_waiting cancel_requested run_ended
-    task_scheduled task_skipped attempt_started attempt_ended task_completed items_scheduled items_completed
-    transition_fired variables_published join_arrived join_fired
-    timer_started timer_fired signal_received question_asked question_answered child_started
-    rerun_requested""".split()
+    {
+        *("run_started", "run_paused", "run_resumed", "run_waiting", "cancel_requested", "run_ended"),
+        *("task_scheduled", "task_skipped", "attempt_started", "attempt_ended", "task_completed"),
+        *("items_scheduled", "items_completed", "transition_fired", "variables_published"),
+        *("join_arrived", "join_fired", "timer_started", "timer_fired", "signal_received"),
+        *("question_asked", "question_answered", "child_started", "rerun_requested"),
+    }
 )
 
 

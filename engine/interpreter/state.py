@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Literal
 
 from dramaturg.engine.errors import JSON, Failure
@@ -20,6 +21,15 @@ Outcome = Literal["succeeded", "failed", "timed_out", "cancelled", "skipped"]
 #: How a task or a run can end (LANGUAGE 5).
 OUTCOMES: tuple[Outcome, ...] = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
 
+
+class Unset(Enum):
+    """What the view answers for a variable that nothing has set: null is a value."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
 #: Item number of an execution that is no item.
 NO_ITEM = -1
 
@@ -27,7 +37,7 @@ NO_ITEM = -1
 #:
 #:     ("parameters",)              the run's parameters                       dict
 #:     ("config",)                  the pack's configuration                   dict
-#:     ("var", name)                a variable's value, or None                JSON
+#:     ("var", name)                a variable's value, or UNSET               JSON
 #:     ("vars",)                    all variables                              dict
 #:     ("task", name)               TaskState, or None if it was never entered
 #:     ("result", task, visit)      its result (a fan-out's: the list)         JSON

@@ -1,0 +1,236 @@
+"""How an execution is made: action, input and numbers of a task, rendered once a visit (LANGUAGE 4).
+
+Everything here can fail, and such a failure is one *of the task* (LANGUAGE 5): it is raised as :class:`NotStarted`, or
+as an `EvaluationError` of the expression, and becomes the outcome of the visit or of the item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
+
+from dramaturg.engine.errors import JSON, Failure
+from dramaturg.engine.expressions.compile import Template
+from dramaturg.engine.interpreter.commands import Schedule
+from dramaturg.engine.interpreter.numbers import number, seconds, whole
+from dramaturg.engine.interpreter.scope import Scope
+from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, Lineage
+from dramaturg.engine.interpreter.times import seconds_until
+from dramaturg.engine.interpreter.turn import Turn
+from dramaturg.engine.language.model import RetryDef
+from dramaturg.engine.language.program import RetryProgram, TaskProgram
+
+T = TypeVar("T")
+
+
+class NotStarted(Exception):
+    """A task or an item cannot be started."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What all executions of one visit have in common; plain JSON, so that it can wait in a Continue input."""
+
+    action: str
+    kind: str
+    timeout: float | None = None
+    delay: float | None = None
+    queue: str = "default"
+    priority: int = 0
+    once: bool = False
+    policy: Mapping[str, JSON] = field(default_factory=dict)
+    digest: str | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return what :meth:`from_json` reads."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, JSON]) -> Plan:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**data)
+
+
+def make_plan(turn: Turn, task: TaskProgram, scope: Scope) -> tuple[Plan, ActionInfo]:
+    """Render everything of a task but its input.
+
+    Raises:
+        NotStarted, EvaluationError: something cannot be had, or makes no sense.
+    """
+    info = _find_action(turn, task, scope)
+    timeout = rendered(scope, task.timeout, lambda value: seconds(value, "timeout"))
+    delay = rendered(scope, task.delay, lambda value: seconds(value, "delay"))
+    policy: dict[str, JSON] = {"kind": info.kind, "on_lost": task.on_lost, "retry": _retry(task, info, scope)}
+    if delay:
+        policy["delay"] = delay
+    plan = Plan(
+        action=info.ref,
+        kind=info.kind,
+        timeout=info.timeout if timeout is None else timeout,
+        delay=delay or None,
+        queue=rendered(scope, task.queue, _text) or info.queue,
+        priority=rendered(scope, task.priority, lambda value: whole(value, "priority")) or 0,
+        once=task.on_lost == "fail",
+        policy=policy,
+        digest=info.digest,
+    )
+    return plan, info
+
+
+def rendered(scope: Scope, template: Template | None, convert: Callable[[JSON], T]) -> T | None:
+    """Return what a field says; None where it is not given, or is null.
+
+    Raises:
+        NotStarted: the value makes no sense; the failure names the field's place.
+    """
+    value = None if template is None else scope.render(template)
+    if template is None or value is None:
+        return None
+    try:
+        return convert(value)
+    except ValueError as error:
+        details = {"place": template.place, "expression": template.source}
+        message = f"{template.place}: {error}"
+        raise NotStarted(Failure(type="ExpressionError", message=message, details=details)) from None
+
+
+def render_input(task: TaskProgram, info: ActionInfo, scope: Scope) -> dict[str, JSON]:
+    """Return a task's input with the action's defaults.
+
+    Raises:
+        NotStarted: the action's parameters do not allow it; the failure names each problem.
+        EvaluationError: it does not render.
+    """
+    values = {name: scope.render(template) for name, template in task.input}
+    problems = info.parameters.problems(values)
+    if problems:
+        message = f"{info.ref} refuses its input: " + "; ".join(problems)
+        raise NotStarted(Failure(type="InvalidInput", message=message, details={"problems": list(problems)}))
+    return info.parameters.with_defaults(values)
+
+
+def execution(
+    turn: Turn,
+    plan: Plan,
+    values: JSON,
+    *,
+    task: str,
+    visit: int,
+    lineage: Lineage,
+    item: int = NO_ITEM,
+    held: bool = False,
+) -> Schedule:
+    """Return the command that makes an execution; `held`: an item that waits for its Release.
+
+    Raises:
+        NotStarted: a wait whose input does not say how long.
+    """
+    status, due, policy = "requested", plan.delay, plan.policy
+    if plan.kind == "wait":
+        policy = {**policy, **_wait(plan, values, turn.now)}
+        status, due = "waiting", (plan.delay or 0.0) + policy["seconds"]
+    elif plan.delay:
+        status = "scheduled"
+    elif plan.kind == "workflow":
+        status = "running"
+    if held:
+        status, due = "scheduled", None
+    return Schedule(
+        task=task,
+        visit=visit,
+        item=item,
+        action=plan.action,
+        kind=plan.kind,
+        status=status,
+        input=values,
+        due=due,
+        timeout=plan.timeout,
+        queue=plan.queue,
+        priority=plan.priority,
+        once=plan.once,
+        policy=policy,
+        lineage=lineage,
+        result={} if plan.kind == "wait" else None,
+        digest=plan.digest,
+    )
+
+
+def _text(value: JSON) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {value!r}")
+    return value
+
+
+def _find_action(turn: Turn, task: TaskProgram, scope: Scope) -> ActionInfo:
+    ref = rendered(scope, task.action, _text)
+    info = turn.action(ref) if ref else None
+    if info is None or not info.enabled:
+        problem = "there is no such action" if info is None else "the action is disabled"
+        raise NotStarted(Failure(type="UnknownAction", message=f"{ref}: {problem}", details={"action": ref}))
+    return info
+
+
+def _retry(task: TaskProgram, info: ActionInfo, scope: Scope) -> JSON:
+    """Return the policy as plain numbers: the task's own, else the action's."""
+    if task.retry is not None:
+        return _rendered_retry(task.retry, scope)
+    return dict(info.retry) if info.retry is not None else None
+
+
+def _rendered_retry(retry: RetryProgram, scope: Scope) -> JSON:
+    factor = rendered(scope, retry.factor, lambda value: number(value, "factor"))
+    return {
+        "count": rendered(scope, retry.count, lambda value: whole(value, "count", least=0)) or 0,
+        "delay": rendered(scope, retry.delay, lambda value: seconds(value, "delay")) or 0.0,
+        "backoff": retry.backoff,
+        "factor": 2.0 if factor is None else factor,
+        "max_delay": rendered(scope, retry.max_delay, lambda value: seconds(value, "max_delay")),
+        "jitter": rendered(scope, retry.jitter, lambda value: number(value, "jitter", most=1.0)) or 0.0,
+        "non_retryable": list(retry.non_retryable),
+    }
+
+
+def plain_retry(retry: RetryDef | None) -> dict[str, JSON] | None:
+    """Return an action's own policy as plain numbers, for ActionInfo.
+
+    Raises:
+        ValueError: a number in it makes no sense.
+    """
+    if retry is None:
+        return None
+    return {
+        "count": whole(retry.count, "count", least=0),
+        "delay": seconds(retry.delay, "delay"),
+        "backoff": retry.backoff,
+        "factor": number(retry.factor, "factor"),
+        "max_delay": None if retry.max_delay is None else seconds(retry.max_delay, "max_delay"),
+        "jitter": number(retry.jitter, "jitter", most=1.0),
+        "non_retryable": list(retry.non_retryable),
+    }
+
+
+def _wait(plan: Plan, values: Mapping[str, JSON], now: str) -> dict[str, JSON]:
+    """Return {"seconds"} of a core.sleep; and "times_out" where the task's timeout comes first."""
+    try:
+        length = _sleep(values, now)
+    except ValueError as error:
+        raise NotStarted(Failure(type="InvalidInput", message=f"{plan.action}: {error}")) from None
+    if plan.timeout is not None and plan.timeout < length:
+        return {"seconds": plan.timeout, "times_out": plan.timeout}
+    return {"seconds": length}
+
+
+def _sleep(values: Mapping[str, JSON], now: str) -> float:
+    length, until = values.get("seconds"), values.get("until")
+    if (length is None) == (until is None):
+        raise ValueError("give either seconds or until")
+    if until is None:
+        return seconds(length, "seconds")
+    if not isinstance(until, str):
+        raise ValueError(f"until must be a time as ISO 8601 text, not {until!r}")
+    return seconds_until(now, until)
