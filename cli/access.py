@@ -1,0 +1,103 @@
+"""The engine as the commands reach it: settings, service and workers, each imported when it is first used.
+
+`dramaturg --help` must not pay for the database layer, so no command module imports the engine's heavy parts at its
+top. Tests put another `Access` in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dramaturg.engine.errors import NotFound
+
+if TYPE_CHECKING:
+    from dramaturg.engine.config import Settings
+    from dramaturg.engine.service import Service, StartedRun
+
+
+class Access:
+    """How one invocation of the command line reaches the engine."""
+
+    def __init__(self, **given: Any) -> None:
+        """Remember the settings that were given on the command line; None is not given."""
+        self._given = {name: value for name, value in given.items() if value is not None}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the settings: command line over environment over dramaturg.toml over defaults."""
+        from dramaturg.engine.config import load_settings
+
+        return load_settings(**self._given)
+
+    @property
+    def embedded(self) -> bool:
+        """Return whether there is no broker: `run` then serves its run by itself."""
+        return self.settings.broker_url is None
+
+    @property
+    def database(self) -> str:
+        """Return the database's address for people: without the password."""
+        return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", self.settings.resolved_database_url)
+
+    @property
+    def missing_file(self) -> Path | None:
+        """Return the embedded database's file if it does not exist yet, else None."""
+        url = self.settings.resolved_database_url
+        path = Path(url.removeprefix("sqlite:///"))
+        return path if url.startswith("sqlite:///") and not path.exists() else None
+
+    @contextmanager
+    def service(self, *, create: bool = False) -> Iterator[Service]:
+        """Give the service, closed at the end.
+
+        Args:
+            create: an embedded database that does not exist is made. Commands that only look leave no file behind.
+        Raises:
+            NotFound: there is no database yet, and `create` is false.
+            Unreachable: the database does not answer.
+        """
+        if not create and self.missing_file is not None:
+            raise NotFound(
+                f"there is no database at {self.missing_file} yet",
+                hint="`dramaturg run` makes it; DRAMATURG_DATABASE_URL names another one",
+            )
+        from dramaturg.engine.service import Service
+
+        service = Service.open(self.settings, migrate=self._may_migrate)
+        try:
+            yield service
+        finally:
+            service.close()
+
+    @property
+    def _may_migrate(self) -> bool:
+        return self.settings.resolved_database_url.startswith("sqlite:")
+
+    def upgrade(self) -> tuple[str | None, str]:
+        """Bring the tables up to date; return the revision before (None: an empty database) and after."""
+        from dramaturg.engine.service import Service
+
+        return Service.upgrade(self.settings)
+
+    def revisions(self) -> tuple[str | None, str]:
+        """Return the revision of the tables as they are (None: an empty database), and the one that is wanted."""
+        from dramaturg.engine.service import Service
+
+        return Service.revisions(self.settings)
+
+    def serving(self, service: Service, started: StartedRun) -> AbstractContextManager[object]:
+        """Serve one run and what belongs to it in this process, as long as the context lasts."""
+        from dramaturg.actors.worker import InProcessWorker
+
+        return InProcessWorker(service, root=started.key)
+
+    def work(self, *, queues: Sequence[str], processes: int, threads: int) -> int:
+        """Serve tasks until told to stop; return the exit code."""
+        from dramaturg.actors.worker import run_worker
+
+        return run_worker(self.settings, queues=queues, processes=processes, threads=threads)

@@ -1,0 +1,37 @@
+"""What every command is given: access to the engine, and whether tracebacks are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import click
+
+from dramaturg.cli.access import Access
+
+_F = TypeVar("_F", bound=Callable[..., None])
+
+
+@dataclass(slots=True)
+class App:
+    """One invocation of the command line; tests make it with an `Access` of their own."""
+
+    access: Access = field(default_factory=Access)
+    debug: bool = False
+
+
+def examples(*lines: str) -> Callable[[_F], _F]:
+    """Add examples to the help of a command; each line stands as it is."""
+
+    def add(function: _F) -> _F:
+        block = "\n".join(f"  {line}" for line in lines)
+        function.__doc__ = f"{(function.__doc__ or '').rstrip()}\n\n    \b\n    Examples:\n" + "\n".join(
+            f"    {line}" for line in block.splitlines()
+        )
+        return function
+
+    return add
+
+
+pass_app = click.make_pass_decorator(App)

@@ -1,0 +1,233 @@
+"""How a run is watched while it works: a live tree on a terminal, a line for each change anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from dramaturg.cli import words
+from dramaturg.cli.output import Output, glyphs_for
+from dramaturg.cli.tree import Line, Node, Reads, TreeReader, draw, fit, notes
+from dramaturg.engine.errors import JSON, DramaturgError
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+#: Seconds between two looks at a run, at least and at most; a look may take a fifth of the time.
+LOOK_AT_LEAST = 0.1
+LOOK_AT_MOST = 2.0
+LOOK_SHARE = 5
+#: Seconds without any change, with nothing running, after which a person wants to know why.
+QUIET = 5.0
+#: Seconds between two lines about one fan-out.
+FAN_OUT_EVERY = 2.0
+#: Lines of the last picture, which stays on the screen.
+LAST_PICTURE = 60
+
+
+class View(Protocol):
+    """Something that shows how a run is getting on."""
+
+    def update(self, nodes: tuple[Node, ...], remark: str) -> None:
+        """Show the run as it is now; `remark` is something to tell below it, or empty."""
+
+    def close(self, nodes: tuple[Node, ...]) -> None:
+        """Show the run for the last time."""
+
+
+class LiveView:
+    """A tree that is drawn over itself; the last picture stays."""
+
+    def __init__(self, output: Output, now: Callable[[], datetime] | None = None) -> None:
+        """Prepare to draw on stderr."""
+        self._console = output.err
+        self._signs = glyphs_for(output.err)
+        self._now = now or words.now
+        self._live: Live | None = None
+
+    def update(self, nodes: tuple[Node, ...], remark: str) -> None:
+        """Draw the run as it is now, in no more lines than the terminal has."""
+        from rich.live import Live
+
+        if self._live is None:
+            # Only stderr is ours: the answer's stream is left alone. What is logged meanwhile goes above the tree.
+            self._live = Live(
+                console=self._console, auto_refresh=False, vertical_overflow="crop", redirect_stdout=False
+            )
+            self._live.start()
+        height = max(self._console.size.height - 2, 3)
+        picture = fit(self._lines(nodes), height)
+        if remark:
+            picture.append(self._remark(remark))
+        self._live.update(_joined(picture), refresh=True)
+
+    def close(self, nodes: tuple[Node, ...]) -> None:
+        """Leave the last picture on the screen."""
+        if self._live is not None:
+            self._live.update("", refresh=True)
+            self._live.stop()
+            self._live = None
+        picture = fit(self._lines(nodes), LAST_PICTURE)
+        if picture:
+            self._console.print(_joined(picture))
+
+    def _lines(self, nodes: tuple[Node, ...]) -> list[Line]:
+        return draw(nodes, self._now(), self._signs)
+
+    def _remark(self, remark: str) -> Text:
+        from rich.text import Text
+
+        return Text(f"  {remark}", style="yellow")
+
+
+class PlainView:
+    """A line on stderr for each change of a task: for files, pipes and logs of a build server."""
+
+    def __init__(
+        self,
+        output: Output,
+        now: Callable[[], datetime] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare to write to stderr."""
+        self._output = output
+        self._now = now or words.now
+        self._clock = clock
+        self._begun = clock()
+        self._told: dict[tuple[str, ...], object] = {}
+        self._counted: dict[tuple[str, ...], float] = {}
+        self._remark = ""
+
+    def update(self, nodes: tuple[Node, ...], remark: str) -> None:
+        """Write what has changed since the last time."""
+        for top in nodes:
+            for node in top.walk():
+                self._tell(node)
+        if remark != self._remark:
+            self._remark = remark
+            if remark:
+                self._output.say(remark)
+
+    def close(self, nodes: tuple[Node, ...]) -> None:
+        """Write what has changed since the last time."""
+        self.update(nodes, "")
+
+    def _tell(self, node: Node) -> None:
+        key = (*node.path, node.name)
+        state: object = (node.status, node.row.get("attempt"))
+        items = node.row.get("items")
+        known = self._told.get(key)
+        if items and node.status not in words.ENDED:
+            state = (state, tuple(sorted(items.items())))
+            if known is not None and self._clock() - self._counted.get(key, 0.0) < FAN_OUT_EVERY:
+                return
+        if state == known:
+            return
+        self._told[key] = state
+        self._counted[key] = self._clock()
+        self._output.say(self._sentence(node))
+
+    def _sentence(self, node: Node) -> str:
+        now = self._now()
+        at = words.duration(self._clock() - self._begun)
+        told = notes(node, now)
+        if node.status in ("running", "succeeded") or not told.startswith(words.spoken(node.status)):
+            told = words.spoken(node.status) + (f", {told}" if told else "")
+        took = words.seconds_between(node.row.get("started_at"), node.row.get("finished_at"), now)
+        after = f" after {words.duration(took)}" if node.status in words.ENDED and took is not None else ""
+        return f"[{at:>7}] {node.full_name}: {told}{after}"
+
+
+class WaitingOver(Exception):
+    """The time to wait has passed and the run has not ended."""
+
+
+class Waits(Reads, Protocol):
+    """What is needed of the service to follow a run."""
+
+    def wait(self, run_id: str, timeout: float | None = None) -> dict[str, JSON]:
+        """Return the run once it has ended, or raise TimeoutError."""
+
+
+class Follower:
+    """Waits for the end of a run and shows it meanwhile."""
+
+    def __init__(self, service: Waits, run_id: str, view: View, *, idle_remark: str = "") -> None:
+        """Prepare to follow.
+
+        Args:
+            idle_remark: what to say when nothing happens for a while.
+        """
+        self._service = service
+        self._run_id = run_id
+        self._view = view
+        self._reader = TreeReader(service, run_id)
+        self._idle_remark = idle_remark
+        self._changed = time.monotonic()
+        self._state: object = None
+        self._nodes: tuple[Node, ...] = ()
+
+    def follow(self, timeout: float | None = None) -> Mapping[str, JSON]:
+        """Return the record of the run once it has ended.
+
+        Raises:
+            WaitingOver: it has not ended within `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = LOOK_AT_LEAST
+        try:
+            while True:
+                left = None if deadline is None else deadline - time.monotonic()
+                try:
+                    return self._service.wait(
+                        self._run_id, timeout=pause if left is None else min(pause, left)
+                    )
+                except TimeoutError:
+                    if left is not None and left <= pause:
+                        raise WaitingOver from None
+                pause = self._look()
+        finally:
+            self._view.close(self._last())
+
+    def _last(self) -> tuple[Node, ...]:
+        """Read once more for the last picture; what was known stands in where the database does not answer."""
+        try:
+            return self._reader.read()
+        except DramaturgError:
+            return self._nodes
+
+    def _look(self) -> float:
+        """Show the run as it is; return the seconds until the next look."""
+        begun = time.monotonic()
+        self._nodes = nodes = self._reader.read()
+        self._view.update(nodes, self._remark(nodes, begun))
+        took = time.monotonic() - begun
+        return min(max(LOOK_AT_LEAST, LOOK_SHARE * took), LOOK_AT_MOST)
+
+    def _remark(self, nodes: tuple[Node, ...], now: float) -> str:
+        state = [(n.status, n.row.get("attempt"), n.row.get("items")) for top in nodes for n in top.walk()]
+        if state != self._state:
+            self._state, self._changed = state, now
+        busy = any(_busy(node) for top in nodes for node in top.walk())
+        return self._idle_remark if not busy and now - self._changed >= QUIET else ""
+
+
+def view_for(output: Output) -> View:
+    """Return the view that fits stderr; records that stream to stdout and a picture would get in each other's way."""
+    return LiveView(output) if output.live and output.format != "jsonl" else PlainView(output)
+
+
+def _busy(node: Node) -> bool:
+    # Of what has parts, the parts tell whether something is going on.
+    return (
+        not node.children and not node.row.get("items") and node.status in ("running", "waiting", "scheduled")
+    )
+
+
+def _joined(lines: list[Text]) -> Text:
+    from rich.text import Text
+
+    return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)

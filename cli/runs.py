@@ -1,0 +1,172 @@
+"""Commands that look at runs or ask something of them: list, show, history, result, logs, cancel."""
+
+from __future__ import annotations
+
+import getpass
+import time
+
+import click
+
+from dramaturg.cli import words
+from dramaturg.cli.app import App, examples, pass_app
+from dramaturg.cli.ending import finish, waiting_over
+from dramaturg.cli.output import Format, Output, format_option, glyphs_for, visible
+from dramaturg.cli.records import event_line, log_lines, run_rows, show_lines
+from dramaturg.cli.stream import HistoryReader, follow
+from dramaturg.cli.tree import TreeReader
+from dramaturg.engine.errors import UsageError
+
+STATUSES = ("requested", "scheduled", "running", "paused", "waiting", "cancelling", *words.EXIT_CODES)
+
+
+@click.command("list")
+@click.argument("query", required=False)
+@click.option(
+    "--status",
+    type=click.Choice(STATUSES),
+    metavar="STATUS",
+    help=f"Only runs that are {', '.join(STATUSES)}.",
+)
+@click.option("--ref", metavar="REF", help="Only runs of this workflow or action.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@format_option()
+@pass_app
+@examples("dramaturg list", "dramaturg list --status failed", "dramaturg list order- -o jsonl | jq .id")
+def list_runs(
+    app: App, query: str | None, status: str | None, ref: str | None, limit: int, fmt: Format
+) -> None:
+    """List runs, the latest first.
+
+    QUERY is a ref, or what the ids begin with.
+    """
+    output = Output(fmt)
+    if app.access.missing_file is not None:
+        output.say(f"there is no database at {app.access.missing_file} yet")
+        rows = []
+    else:
+        with app.access.service() as service:
+            rows = service.runs(query=query, status=status, ref=ref, limit=limit)
+    if fmt != "text":
+        output.records(rows)
+        return
+    output.lines(run_rows(rows, words.now(), glyphs_for(output.out)))
+    if len(rows) == limit:
+        output.say(f"these are the latest {limit}; --limit shows more")
+
+
+@click.command()
+@click.argument("run")
+@format_option()
+@pass_app
+@examples("dramaturg show order-7", "dramaturg show order-7 -o json | jq .error")
+def show(app: App, run: str, fmt: Format) -> None:
+    """Show a run as it stands: how it is, its tasks, its output. Does not wait."""
+    output = Output(fmt)
+    with app.access.service() as service:
+        record = service.describe(run)
+        if fmt != "text":
+            output.json(record)
+            return
+        nodes = TreeReader(service, run, items=True).read()
+    output.lines(show_lines(record, nodes, words.now(), glyphs_for(output.out)))
+
+
+@click.command()
+@click.argument("run")
+@click.option("--follow", "-f", "following", is_flag=True, help="Go on until the run has ended.")
+@format_option()
+@pass_app
+@examples("dramaturg history order-7", "dramaturg history order-7 --follow -o jsonl")
+def history(app: App, run: str, following: bool, fmt: Format) -> None:
+    """Print what has happened in a run, event by event."""
+    if following and fmt == "json":
+        raise UsageError(
+            "--follow has no end that -o json could wait for", hint="use -o jsonl: a record a line"
+        )
+    output = Output(fmt)
+    with app.access.service() as service:
+        service.status(run)
+        reader = HistoryReader(service, run)
+        if fmt == "json":
+            output.records(list(reader.new()))
+            return
+
+        def ended() -> bool:
+            return not following or service.status(run) in words.ENDED
+
+        for record in follow(reader, ended, time.sleep):
+            if fmt == "jsonl":
+                output.json(record)
+            else:
+                output.raw(event_line(record))
+            output.out.file.flush()
+
+
+@click.command()
+@click.argument("run")
+@click.option("--no-wait", is_flag=True, help="Do not wait: exit 4 if the run has not ended.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait; then exit 4.")
+@format_option()
+@pass_app
+@examples("dramaturg result order-7 --timeout 60 -o json")
+def result(app: App, run: str, no_wait: bool, timeout: float | None, fmt: Format) -> None:
+    """Wait for a run, print its output, and end with its exit code."""
+    if no_wait and timeout:
+        raise UsageError("--no-wait and --timeout exclude each other")
+    output = Output(fmt)
+    limit = 0.0 if no_wait else timeout
+    with app.access.service() as service:
+        try:
+            record = service.wait(run, limit)
+        except TimeoutError:
+            waiting_over(output, service.describe(run), limit, f"dramaturg result {run}")
+    finish(output, record, hints=False)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--task", metavar="NAME", help="Only this task.")
+@format_option()
+@pass_app
+@examples("dramaturg logs order-7", "dramaturg logs order-7 --task build")
+def logs(app: App, run: str, task: str | None, fmt: Format) -> None:
+    """Print what the tasks of a run have written to stdout and stderr."""
+    output = Output(fmt)
+    with app.access.service() as service:
+        service.status(run)
+        chunks = service.logs(run, task)
+    if fmt != "text":
+        output.records(chunks)
+        return
+    for line, style in log_lines(chunks):
+        output.raw(line, style)
+    if not chunks:
+        output.say(f"nothing was written{f' by a task {visible(task)}' if task else ''}")
+
+
+@click.command()
+@click.argument("target", metavar="RUN|EXECUTION")
+@click.option("--reason", default="", help="Why; it is kept in the history.")
+@format_option()
+@pass_app
+@examples("dramaturg cancel order-7 --reason 'ordered twice'")
+def cancel(app: App, target: str, reason: str, fmt: Format) -> None:
+    """Ask a run, or one execution of a run, to end as cancelled.
+
+    Running processes are stopped, nested runs too. What waits is cancelled at once.
+    """
+    output = Output(fmt)
+    with app.access.service() as service:
+        record = service.cancel(target, by=_me(), reason=reason)
+    if fmt != "text":
+        output.json(record)
+    else:
+        output.line(f"{record['id']} {words.spoken(str(record['status']))}")
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run under a number that has no name.
+        return "unknown"

@@ -1,0 +1,35 @@
+"""`dramaturg worker`: serve tasks until told to stop."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from dramaturg.cli.app import App, examples, pass_app
+from dramaturg.engine.errors import UsageError
+
+
+@click.command()
+@click.option("--queues", metavar="Q,...", help="Serve only these queues.  [default: all]")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=min(8, (os.cpu_count() or 1) + 4),
+    show_default=True,
+    help="Threads of each process: tasks at the same time.",
+)
+@pass_app
+@examples("dramaturg worker", "dramaturg worker --queues default,images --processes 2 --threads 8")
+def worker(app: App, queues: str | None, processes: int, threads: int) -> None:
+    """Serve the tasks of all runs until told to stop.
+
+    Any number of workers serve one database together, on any number of machines. SIGTERM and Ctrl-C let running tasks
+    end for a while; what has not ended is done again by another worker.
+    """
+    names = tuple(name.strip() for name in queues.split(",")) if queues is not None else ()
+    if not all(names):
+        raise UsageError(f"--queues {queues!r}: an empty name", hint="write names with a comma between them")
+    code = app.access.work(queues=names, processes=processes, threads=threads)
+    raise click.exceptions.Exit(code)

@@ -1,0 +1,72 @@
+"""`dramaturg workflow`: definitions of workflows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dramaturg.cli import catalog
+from dramaturg.cli.access import Access
+from dramaturg.cli.app import App, examples, pass_app
+from dramaturg.cli.naming import is_file
+from dramaturg.cli.output import Format, Output, format_option
+from dramaturg.cli.problems import describe, problem_json
+from dramaturg.engine.errors import DefinitionError, NotFound, Problem, UsageError
+
+#: Exit code of an invalid definition (DESIGN 8).
+INVALID = 3
+
+
+@click.group()
+def workflow() -> None:
+    """Workflows: check what is written."""
+
+
+@workflow.command()
+@click.argument("what", metavar="REF|FILE")
+@click.option("--strict", is_flag=True, help="Warnings are errors.")
+@format_option("text", "json")
+@pass_app
+@examples(
+    "dramaturg workflow validate packs/shop/workflows/order.yaml",
+    "dramaturg workflow validate examples.timeline_demo --strict",
+)
+def validate(app: App, what: str, strict: bool, fmt: Format) -> None:
+    """Check a workflow: every problem at once, with its file, line and column. Exit 3 if something is wrong."""
+    output = Output(fmt)
+    try:
+        ref, found = _check(app.access, what)
+    except DefinitionError as error:
+        ref, found = what, error.problems
+    invalid = any(strict or problem.severity == "error" for problem in found)
+    if fmt == "json":
+        output.json({"ref": ref, "valid": not invalid, "problems": [problem_json(p) for p in found]})
+    elif not found:
+        output.line(f"{ref}: no problems")
+    else:
+        for line in describe(found):
+            output.raw(line)
+    if invalid:
+        raise click.exceptions.Exit(INVALID)
+
+
+def _check(access: Access, what: str) -> tuple[str, Sequence[Problem]]:
+    if is_file(what):
+        path = Path(what)
+        if not path.is_file():
+            raise UsageError(f"{what}: there is no such file")
+        from dramaturg.engine.packs.loader import load_workflow_file
+
+        pack = load_workflow_file(path)
+        return next(iter(pack.workflows)), pack.warnings
+    workflows = {ref: pack for pack in catalog.load(access) for ref in pack.workflows}
+    if what not in workflows:
+        near = difflib.get_close_matches(what, workflows, n=3)
+        raise NotFound(
+            f"there is no workflow {what!r} on the pack path",
+            hint=f"did you mean {' or '.join(near)}?" if near else "`dramaturg pack list` names the packs",
+        )
+    return what, [p for p in workflows[what].warnings if p.ref == what]
