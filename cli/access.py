@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,12 @@ from dramaturg.engine.errors import NotFound
 if TYPE_CHECKING:
     from dramaturg.engine.config import Settings
     from dramaturg.engine.service import Service, StartedRun
+
+
+#: Tasks that a worker does at once unless it is told otherwise.
+THREADS = 8
+#: Seconds that tasks get to end when `run` stops before its run has ended.
+PATIENCE = 1.0
 
 
 class Access:
@@ -90,11 +96,47 @@ class Access:
 
         return Service.revisions(self.settings)
 
-    def serving(self, service: Service, started: StartedRun) -> AbstractContextManager[object]:
-        """Serve one run and what belongs to it in this process, as long as the context lasts."""
+    @contextmanager
+    def serving(self, service: Service, started: StartedRun) -> Iterator[None]:
+        """Have a run served as long as the context lasts: by this process, or with a broker by workers elsewhere.
+
+        When it ends before the run, what still runs is handed back after a moment: the run stands as it is.
+        """
+        if not self.embedded:
+            self.tell_workers(started)
+            yield
+            return
         from dramaturg.actors.worker import InProcessWorker
 
-        return InProcessWorker(service, root=started.key)
+        host = service.host(in_process=True, root=started.key)
+        worker = InProcessWorker(host, THREADS)
+        worker.start()
+        try:
+            yield
+        finally:
+            worker.stop(PATIENCE)
+            host.close()
+
+    def require_broker(self) -> None:
+        """Make sure that a broker, where there is one, answers.
+
+        Raises:
+            Unreachable: it does not.
+        """
+        if not self.embedded:
+            from dramaturg.actors.broker import make_broker
+
+            make_broker(self.settings).close()
+
+    def tell_workers(self, started: StartedRun) -> None:
+        """Let one worker look at a run now, where there is a broker; without this a clock finds it."""
+        if self.embedded:
+            return
+        from dramaturg.actors.client import Courier
+
+        courier = Courier(self.settings)
+        courier.started(started)
+        courier.close()
 
     def work(self, *, queues: Sequence[str], processes: int, threads: int) -> int:
         """Serve tasks until told to stop; return the exit code."""

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -84,6 +84,7 @@ def run(
     if if_exists not in _POLICIES:
         raise UsageError(f"--if-exists {if_exists} is not supported yet", hint="return and reject are")
     output = Output(fmt)
+    app.access.require_broker()
     with app.access.service(create=True) as service, _interruptible():
         ref = _register(service, what)
         values = parameters.read(ref, given, file, _declared(service, ref))
@@ -132,10 +133,9 @@ def _attend(
         return record
     verb = "started" if started.created else "goes on"
     output.say(f"run {run_id} of {record['ref']} {verb}")
-    serving = access.serving(service, started) if access.embedded else nullcontext()
     idle = "" if access.embedded else "nothing happens: is a worker running? `dramaturg worker` starts one"
     stream = HistoryStream(service, run_id, output) if output.format == "jsonl" else None
-    with serving:
+    with access.serving(service, started):
         follower = Follower(service, run_id, view_for(output), idle_remark=idle)
         if stream is None:
             return follower.follow(timeout)
@@ -144,6 +144,7 @@ def _attend(
 
 
 def _detached(access: Access, service: Service, started: StartedRun, output: Output) -> None:
+    access.tell_workers(started)
     record = service.describe(started.run_id)
     if output.format == "text":
         output.line(started.run_id)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
+from dramaturg.cli.access import THREADS
 from dramaturg.cli.app import App, examples, pass_app
 from dramaturg.engine.errors import UsageError
 
@@ -16,7 +15,7 @@ from dramaturg.engine.errors import UsageError
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
-    default=min(8, (os.cpu_count() or 1) + 4),
+    default=THREADS,
     show_default=True,
     help="Threads of each process: tasks at the same time.",
 )

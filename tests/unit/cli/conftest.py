@@ -150,6 +150,7 @@ class FakeAccess(Access):
         self.is_embedded = True
         self.worked: dict[str, Any] = {}
         self.missing: Path | None = None
+        self.broker_error: Exception | None = None
         self.tables: tuple[str | None, str] = ("0001", "0001")
 
     @property
@@ -175,6 +176,13 @@ class FakeAccess(Access):
             yield
         finally:
             self.served.append(f"-{started.run_id}")
+
+    def require_broker(self) -> None:
+        if self.broker_error is not None:
+            raise self.broker_error
+
+    def tell_workers(self, started: Any) -> None:
+        self.served.append(f"!{started.run_id}")
 
     def work(self, *, queues: Sequence[str], processes: int, threads: int) -> int:
         self.worked = {"queues": queues, "processes": processes, "threads": threads}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from dramaturg.engine.errors import Conflict, InvalidParameters, NotFound
+from dramaturg.engine.errors import Conflict, InvalidParameters, NotFound, Unreachable
 
 Invoke = Callable[..., Result]
 
@@ -56,12 +56,12 @@ def test_embedded_serves_the_run_while_it_waits(invoke: Invoke, service: Any, ac
     assert access.served == ["+r-1", "wait", "-r-1"]
 
 
-def test_with_a_broker_others_serve(invoke: Invoke, service: Any, access: Any) -> None:
-    """With a broker this process only waits."""
-    access.is_embedded = False
-    service.script = [service.ends("r-1")]
-    assert invoke("run", "shop.order").exit_code == 0
-    assert access.served == []
+def test_a_dead_broker_is_told_before_anything_is_started(invoke: Invoke, service: Any, access: Any) -> None:
+    """Exit 7, and nothing is stored."""
+    access.broker_error = Unreachable("broker redis://h: connection refused")
+    done = invoke("run", "shop.order")
+    assert (done.exit_code, done.stderr) == (7, "error: broker redis://h: connection refused\n")
+    assert service.asked == []
 
 
 def test_parameters_are_read_by_declared_type(invoke: Invoke, service: Any) -> None:
@@ -124,7 +124,7 @@ def test_detach_prints_the_run_as_it_stands(invoke: Invoke, service: Any, access
     assert invoke("run", "shop.order", "--detach", "--id", "a").stdout == "a\n"
     done = invoke("run", "shop.order", "--detach", "--id", "a", "-o", "json")
     assert (done.exit_code, json.loads(done.stdout)["status"]) == (0, "running")
-    assert access.served == []
+    assert access.served == ["!a", "!a"]
 
 
 def test_waiting_over_exits_4_and_says_so(invoke: Invoke, service: Any, access: Any) -> None:
