@@ -1,0 +1,117 @@
+"""Settings: environment ``DRAMATURG_*`` over ``dramaturg.toml`` over defaults (DESIGN 9).
+
+``dramaturg.toml`` is looked for in the current folder and then in each folder above it. A relative path in it counts
+from the folder it stands in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from dramaturg.engine.errors import UsageError
+
+#: The embedded database, below the folder that it belongs to.
+EMBEDDED = Path(".dramaturg") / "dramaturg.db"
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured."""
+
+    model_config = SettingsConfigDict(env_prefix="DRAMATURG_", extra="forbid", frozen=True)
+
+    #: sqlite:///file or postgresql://user@host/name; None: the embedded database (see `resolved_database_url`).
+    database_url: str | None = None
+    #: redis://host/0 or amqp://host; None: in process.
+    broker_url: str | None = None
+    #: Where packs are looked for: each a pack or a folder of packs; in the environment separated as in PATH.
+    packs: Annotated[tuple[Path, ...], NoDecode] = ()
+    #: Seconds after which a worker that no longer renews is given up; renewed every third of it.
+    lease: float = Field(default=30.0, gt=0)
+    #: Whether the worker that completes a task goes on with the next one itself.
+    eager: bool = True
+    #: A Fernet key for secret parameters and stored secrets.
+    secret_key: str | None = None
+    #: SQLite only: NORMAL is safe against a killed process, FULL against a power cut as well.
+    sqlite_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    #: Seconds between asking a process to stop (SIGTERM) and making it (SIGKILL).
+    grace: float = Field(default=5.0, ge=0)
+    #: Names of environment variables that process actions get besides their own.
+    pass_env: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Bytes of JSON above which a value is stored apart and referenced.
+    soft_payload: int = Field(default=16 * 1024, gt=0)
+    #: Bytes of JSON above which a result is refused with PayloadTooLarge.
+    hard_payload: int = Field(default=8 * 1024 * 1024, gt=0)
+    #: Bytes kept of each of a process's output streams.
+    log_limit: int = Field(default=10 * 1024 * 1024, gt=0)
+
+    @field_validator("packs", mode="before")
+    @classmethod
+    def _split_paths(cls, value: Any) -> Any:
+        return tuple(p for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
+
+    @field_validator("pass_env", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(n.strip() for n in value.split(",") if n.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, the toml file."""
+        found = next((d / "dramaturg.toml" for d in _upwards() if (d / "dramaturg.toml").is_file()), None)
+        toml = (TomlConfigSettingsSource(settings_cls, toml_file=found),) if found else ()
+        return (init_settings, env_settings, *toml)
+
+    @property
+    def resolved_database_url(self) -> str:
+        """Return the SQLAlchemy URL: psycopg 3 for postgresql://, an absolute path for the embedded file.
+
+        Without a setting it is ``.dramaturg/dramaturg.db`` in the nearest folder upwards that has one, else in the
+        current folder.
+        """
+        url = self.database_url
+        if url is None:
+            folder = next((d for d in _upwards() if (d / EMBEDDED).exists()), Path.cwd())
+            return f"sqlite:///{folder / EMBEDDED}"
+        for prefix in ("postgresql://", "postgres://"):
+            if url.startswith(prefix):
+                return "postgresql+psycopg://" + url.removeprefix(prefix)
+        return url
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read the settings; `given` ones win.
+
+    Raises:
+        UsageError: a setting has a value that makes no sense; every such setting is named.
+    """
+    try:
+        return Settings(**{k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+        hint = "settings come from DRAMATURG_* in the environment and from dramaturg.toml"
+        raise UsageError("invalid settings: " + "; ".join(lines), hint=hint) from None
+
+
+def _upwards() -> Iterator[Path]:
+    here = Path.cwd()
+    yield here
+    yield from here.parents
