@@ -74,15 +74,11 @@ class Access:
             )
         from dramaturg.engine.service import Service
 
-        service = Service.open(self.settings, migrate=self._may_migrate)
+        service = Service.open(self.settings)
         try:
             yield service
         finally:
             service.close()
-
-    @property
-    def _may_migrate(self) -> bool:
-        return self.settings.resolved_database_url.startswith("sqlite:")
 
     def upgrade(self) -> tuple[str | None, str]:
         """Bring the tables up to date; return the revision before (None: an empty database) and after."""
@@ -103,7 +99,7 @@ class Access:
         When it ends before the run, what still runs is handed back after a moment: the run stands as it is.
         """
         if not self.embedded:
-            self.tell_workers(started)
+            self.tell_workers(started.key)
             yield
             return
         from dramaturg.actors.worker import InProcessWorker
@@ -128,14 +124,15 @@ class Access:
 
             make_broker(self.settings).close()
 
-    def tell_workers(self, started: StartedRun) -> None:
-        """Let one worker look at a run now, where there is a broker; without this a clock finds it."""
+    def tell_workers(self, run: int) -> None:
+        """Let one worker look at a run (by its key) now, where there is a broker; without this some clock finds it."""
         if self.embedded:
             return
         from dramaturg.actors.client import Courier
+        from dramaturg.engine.service import StartedRun
 
         courier = Courier(self.settings)
-        courier.started(started)
+        courier.started(StartedRun(run_id="", key=run, created=False))
         courier.close()
 
     def work(self, *, queues: Sequence[str], processes: int, threads: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dramaturg.cli import words
 from dramaturg.cli.access import Access
 from dramaturg.cli.output import table, visible
 from dramaturg.engine.errors import JSON, NotFound
@@ -34,8 +35,10 @@ def packs(access: Access) -> list[dict[str, JSON]]:
     """Return a record for each pack that is in the database or on the pack path."""
     found = {pack.ref: _record(pack) for pack in load(access)}
     stored = {row["ref"]: row for row in _stored(access)}
-    refs = sorted({*found, *stored})
-    return [{**(found.get(ref) or stored[ref]), "registered": ref in stored} for ref in refs]
+    return [
+        {**stored.get(ref, {"registered_at": None}), **found.get(ref, {"path": None})}
+        for ref in sorted({*found, *stored})
+    ]
 
 
 def pack(access: Access, ref: str) -> dict[str, JSON]:
@@ -46,7 +49,7 @@ def pack(access: Access, ref: str) -> dict[str, JSON]:
     """
     found = {each.ref: each for each in load(access)}
     if ref in found:
-        return {**_record(found[ref]), "actions": _actions(found[ref])}
+        return {**_record(found[ref]), "contents": _contents(found[ref])}
     stored = [row["ref"] for row in _stored(access)]
     if ref in stored:
         with access.service() as service:
@@ -68,13 +71,14 @@ def _record(pack: Pack) -> dict[str, JSON]:
         "ref": pack.ref,
         "label": pack.label,
         "version": pack.version,
-        "path": str(pack.path) if pack.path else None,
+        "tags": list(pack.tags),
+        "path": str(pack.path),
         "actions": len(pack.actions),
         "workflows": len(pack.workflows),
     }
 
 
-def _actions(pack: Pack) -> list[dict[str, JSON]]:
+def _contents(pack: Pack) -> list[dict[str, JSON]]:
     definitions = {**pack.actions, **pack.workflows}
     return [
         {
@@ -96,8 +100,8 @@ def pack_table(rows: Sequence[Record]) -> list[Text]:
             str(row["version"] or ""),
             str(row["actions"]),
             str(row["workflows"]),
-            "yes" if row["registered"] else "no",
-            str(row["path"] or ""),
+            words.clock(row["registered_at"]) or "no",
+            str(row.get("path") or ""),
         ]
         for row in rows
     ]
@@ -113,7 +117,7 @@ def pack_lines(pack: Record) -> Iterator[Text]:
     )
     if pack.get("path"):
         yield Text(str(pack["path"]), style="dim")
-    for action in pack["actions"]:
+    for action in pack["contents"]:
         yield Text()
         kind = "workflow" if action["kind"] == "workflow" else "action"
         yield Text(str(action["ref"]), style="bold").append(f"  {kind}", style="not bold dim")

@@ -8,7 +8,7 @@ from dramaturg.cli.app import App, examples, pass_app
 from dramaturg.cli.output import Format, Output, format_option, glyphs_for, visible
 from dramaturg.engine.errors import NotFound
 
-_SIGNS = {"ok": ("✓", "+", "green"), "warning": ("!", "!", "yellow"), "error": ("✗", "x", "red")}
+_SIGNS = {"ok": ("✓", "+", "green"), "warning": ("!", "!", "yellow"), "problem": ("✗", "x", "red")}
 
 
 @click.command(short_help="Say what is wrong, and what to do about it.")
@@ -23,9 +23,9 @@ def doctor(app: App, fmt: Format) -> None:
     output = Output(fmt)
     try:
         with app.access.service() as service:
-            findings = [{"level": f.level, "text": f.text} for f in service.doctor()]
+            findings = [{"level": f.level, "text": f.text, "hint": f.hint} for f in service.doctor()]
     except NotFound as error:
-        findings = [{"level": "ok", "text": f"{error}: {error.hint}"}]
+        findings = [{"level": "ok", "text": str(error), "hint": error.hint}]
     if fmt != "text":
         output.records(findings)
         return
@@ -35,3 +35,5 @@ def doctor(app: App, fmt: Format) -> None:
         rich, plain, style = _SIGNS.get(finding["level"], ("?", "?", ""))
         line = Text(rich if glyphs_for(output.out) == "unicode" else plain, style=style)
         output.raw(line.append(f" {visible(finding['text'])}", style="default"))
+        if finding["hint"]:
+            output.raw(f"  {visible(finding['hint'])}")

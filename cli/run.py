@@ -55,7 +55,7 @@ _POLICIES: Mapping[str, Literal["return_existing", "reject"]] = {
 @format_option()
 @pass_app
 @examples(
-    "dramaturg run core.echo -p message=hello",
+    "dramaturg run examples.timeline_demo",
     "dramaturg run examples.code_census -p path=src --id census",
     "dramaturg run packs/shop/workflows/order.yaml -p order=7 -p 'lines:=[1, 2]'",
     "dramaturg run shop.order --params order.json -o json | jq .output",
@@ -144,7 +144,7 @@ def _attend(
 
 
 def _detached(access: Access, service: Service, started: StartedRun, output: Output) -> None:
-    access.tell_workers(started)
+    access.tell_workers(started.key)
     record = service.describe(started.run_id)
     if output.format == "text":
         output.line(started.run_id)

@@ -37,7 +37,7 @@ def list_runs(
 ) -> None:
     """List runs, the latest first.
 
-    QUERY is a ref, or what the ids begin with.
+    QUERY is a part of the ref or of the id.
     """
     output = Output(fmt)
     if app.access.missing_file is not None:
@@ -157,11 +157,17 @@ def cancel(app: App, target: str, reason: str, fmt: Format) -> None:
     """
     output = Output(fmt)
     with app.access.service() as service:
-        record = service.cancel(target, by=_me(), reason=reason)
+        asked = service.cancel(target, by=_me(), reason=reason)
+        if asked.asked:
+            app.access.tell_workers(asked.key)
     if fmt != "text":
-        output.json(record)
+        output.json({"target": asked.target, "status": asked.status, "asked": asked.asked})
+    elif asked.asked:
+        output.line(f"{visible(target)} is asked to stop; it was {words.spoken(asked.status)}")
+    elif asked.status in words.ENDED:
+        output.line(f"{visible(target)} has ended already: {words.spoken(asked.status)}")
     else:
-        output.line(f"{record['id']} {words.spoken(str(record['status']))}")
+        output.line(f"{visible(target)} was asked before; it is {words.spoken(asked.status)}")
 
 
 def _me() -> str:

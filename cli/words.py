@@ -21,6 +21,7 @@ SIGNS: Mapping[str, tuple[str, str, str]] = {
     "skipped": ("–", "-", "dim"),
     "running": ("●", "*", "cyan"),
     "returned": ("●", "*", "cyan"),
+    "lost": ("●", "*", "yellow"),
     "cancelling": ("●", "*", "yellow"),
     "waiting": ("◌", "~", "blue"),
     "paused": ("◌", "~", "yellow"),

@@ -118,9 +118,11 @@ class FakeService:
     def logs(self, run_id: str, task: str | None = None) -> list[dict[str, Any]]:
         return [c for c in self.chunks if task in (None, c["task"])]
 
-    def cancel(self, target: str, *, by: str, reason: str) -> dict[str, Any]:
+    def cancel(self, target: str, *, by: str, reason: str) -> Any:
+        status = self.status(target)
+        asked = self.describe(target)["finished_at"] is None and not any(a[0] == "cancel" for a in self.asked)
         self.asked.append(("cancel", target, reason))
-        return {**self.describe(target), "status": "cancelling"}
+        return SimpleNamespace(target=target, status=status, asked=asked, key=1)
 
     def wait(self, run_id: str, timeout: float | None = None) -> dict[str, Any]:
         if self.script:
@@ -181,8 +183,8 @@ class FakeAccess(Access):
         if self.broker_error is not None:
             raise self.broker_error
 
-    def tell_workers(self, started: Any) -> None:
-        self.served.append(f"!{started.run_id}")
+    def tell_workers(self, run: int) -> None:
+        self.served.append(f"!{run}")
 
     def work(self, *, queues: Sequence[str], processes: int, threads: int) -> int:
         self.worked = {"queues": queues, "processes": processes, "threads": threads}

@@ -45,16 +45,21 @@ def test_db_upgrade_says_what_it_did(invoke: Invoke, access: Any) -> None:
 def test_doctor_prints_findings(invoke: Invoke, service: Any) -> None:
     """A line each; exit 0, because it could look."""
     service.findings = [
-        SimpleNamespace(level="ok", text="database answers"),
-        SimpleNamespace(level="warning", text="3 runs wait for a worker: start `dramaturg worker`"),
+        SimpleNamespace(level="ok", text="database answers", hint=""),
+        SimpleNamespace(level="problem", text="3 tasks wait", hint="start one: dramaturg worker"),
     ]
     done = invoke("doctor")
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
         "✓ database answers",
-        "! 3 runs wait for a worker: start `dramaturg worker`",
+        "✗ 3 tasks wait",
+        "  start one: dramaturg worker",
     ]
-    assert json.loads(invoke("doctor", "-o", "json").stdout)[0] == {"level": "ok", "text": "database answers"}
+    assert json.loads(invoke("doctor", "-o", "json").stdout)[0] == {
+        "level": "ok",
+        "text": "database answers",
+        "hint": "",
+    }
 
 
 def test_doctor_without_a_database_exits_7(invoke: Invoke, service: Any) -> None:

@@ -124,7 +124,7 @@ def test_detach_prints_the_run_as_it_stands(invoke: Invoke, service: Any, access
     assert invoke("run", "shop.order", "--detach", "--id", "a").stdout == "a\n"
     done = invoke("run", "shop.order", "--detach", "--id", "a", "-o", "json")
     assert (done.exit_code, json.loads(done.stdout)["status"]) == (0, "running")
-    assert access.served == ["!a", "!a"]
+    assert access.served == ["!1", "!1"]
 
 
 def test_waiting_over_exits_4_and_says_so(invoke: Invoke, service: Any, access: Any) -> None:

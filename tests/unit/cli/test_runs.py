@@ -147,9 +147,15 @@ def test_logs_of_several_sources_name_them(invoke: Invoke, service: Any) -> None
     assert json.loads(invoke("logs", "r-1", "-o", "json").stdout) == service.chunks
 
 
-def test_cancel_asks_the_service(invoke: Invoke, service: Any) -> None:
-    """It says how the run stands now."""
+def test_cancel_asks_once(invoke: Invoke, service: Any, access: Any) -> None:
+    """It says how the run stands; workers are told, once."""
     service.start("shop.order", {}, id="r-1", if_exists="reject")
     done = invoke("cancel", "r-1", "--reason", "twice")
-    assert (done.exit_code, done.stdout) == (0, "r-1 cancelling\n")
+    assert (done.exit_code, done.stdout) == (0, "r-1 is asked to stop; it was running\n")
     assert ("cancel", "r-1", "twice") in service.asked
+    assert invoke("cancel", "r-1").stdout == "r-1 was asked before; it is running\n"
+    assert access.served == ["!1"]
+    service.ends("r-1", "timed_out")()
+    assert invoke("cancel", "r-1").stdout == "r-1 has ended already: timed out\n"
+    answer = {"target": "r-1", "status": "timed_out", "asked": False}
+    assert json.loads(invoke("cancel", "r-1", "-o", "json").stdout) == answer
