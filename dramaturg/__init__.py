@@ -10,8 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dramaturg.actors.client import AsyncClient, Client
-    from dramaturg.actors.worker import Worker
+    from dramaturg.actors.client import AsyncClient, Client, Worker
     from dramaturg.engine.errors import (
         Conflict,
         DramaturgError,
@@ -46,7 +45,7 @@ __all__ = [
 _HOMES = {
     "AsyncClient": "dramaturg.actors.client",
     "Client": "dramaturg.actors.client",
-    "Worker": "dramaturg.actors.worker",
+    "Worker": "dramaturg.actors.client",
 }
 
 

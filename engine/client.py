@@ -43,8 +43,9 @@ class Client:
     """Starts runs, finds them again, asks about them. May be used by many threads at once."""
 
     def __init__(
-        self, service: Service, announce: Callable[[StartedRun], None], *, patience: float = PATIENCE
+        self, service: Service, announce: Callable[[int], None], *, patience: float = PATIENCE
     ) -> None:
+        """Use a service; *announce* is told the number of each run that a worker should look at, and never raises."""
         #: The use cases that this client calls; a `Worker` serves the same database.
         self.service = service
         self._announce = announce
@@ -82,10 +83,10 @@ class Client:
             return self.service.start(ref, given, id=run_id, if_exists=if_exists, session=session)
 
         if session is None:
-            self._announce(self._insist(store))
+            self._announce(self._insist(store).key)
         else:
             started = store()
-            _after_commit(session, lambda: self._announce(started))
+            _after_commit(session, lambda: self._announce(started.key))
         return Run(self, run_id)
 
     def get(self, run_id: str) -> Run:
@@ -96,6 +97,14 @@ class Client:
         """
         self.service.status(run_id)
         return Run(self, run_id)
+
+    def cancel(self, target: str, *, by: str = "client", reason: str = "") -> None:
+        """Ask a run, or one execution by its number, to stop.
+
+        Raises:
+            NotFound: there is no such run or execution.
+        """
+        self._announce(self.service.cancel(target, by=by, reason=reason).key)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -157,7 +166,7 @@ class Run:
 
     def cancel(self, *, by: str = "client", reason: str = "") -> None:
         """Ask the run to end as cancelled; nested runs and running processes are stopped, too."""
-        self._client.service.cancel(self.id, by=by, reason=reason)
+        self._client.cancel(self.id, by=by, reason=reason)
 
     def __repr__(self) -> str:
         return f"<Run {self.id}>"
@@ -190,6 +199,10 @@ class AsyncClient:
     async def get(self, run_id: str) -> AsyncRun:
         """Return the handle of a run that exists: see :meth:`Client.get`."""
         return AsyncRun(await asyncio.to_thread(self.client.get, run_id))
+
+    async def cancel(self, target: str, *, by: str = "client", reason: str = "") -> None:
+        """Ask a run, or one execution by its number, to stop: see :meth:`Client.cancel`."""
+        await asyncio.to_thread(self.client.cancel, target, by=by, reason=reason)
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -42,6 +42,8 @@ def test_functions_are_short() -> None:
     """No function has 60 lines."""
     long = {}
     for name, path in modules().items():
+        if ".migrations.versions." in name:
+            continue  # a migration is a list
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
