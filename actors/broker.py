@@ -1,0 +1,119 @@
+"""Makes the broker that the settings ask for; there is none at import time, and no global one.
+
+A broker carries messages that hold only ids, and only our own middleware: no retries, delays, results, time limits
+or age limits. What they are for, the engine does in the database, where nothing is lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from dramaturg.actors.embedded import EmbeddedBroker
+from dramaturg.actors.outage import one_line
+from dramaturg.engine.errors import Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from dramatiq import Broker
+
+    from dramaturg.engine.config import Settings
+
+#: Seconds to wait for a broker to take a connection, and to answer.
+CONNECT_TIMEOUT: Final = 2.0
+ANSWER_TIMEOUT: Final = 5.0
+
+
+def make_broker(settings: Settings) -> Broker:
+    """Return the broker of the settings: in process, Redis or RabbitMQ; a server is asked whether it is there.
+
+    Raises:
+        Unreachable: it does not answer; one line that says what was tried, after a few seconds at most.
+        UsageError: the URL makes no sense, or a package is missing.
+    """
+    url = settings.broker_url
+    if url is None:
+        return EmbeddedBroker()
+    scheme = url.partition("://")[0]
+    if scheme in ("redis", "rediss", "unix"):
+        return _redis(url)
+    if scheme in ("amqp", "amqps"):
+        return _rabbitmq(url)
+    raise UsageError(
+        f"broker {shown(url)}: unknown kind", hint="write redis://host:6379/0 or amqp://host:5672"
+    )
+
+
+def shown(url: str) -> str:
+    """Return a URL for people: without its password and query."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if ":" in user:
+        user = f"{user.partition(':')[0]}:***"
+    return urlunsplit(parts._replace(netloc=user + at + host, query="", fragment=""))
+
+
+def _redis(url: str) -> Broker:
+    try:
+        from redis import Redis, RedisError
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        from dramaturg.actors.wake import WakingRedisBroker
+    except ImportError as error:
+        raise _missing(url, "redis", error) from None
+    try:
+        # One retry at once, for a pooled connection that died meanwhile; waiting is for the callers to decide.
+        client = Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            socket_timeout=ANSWER_TIMEOUT,
+            retry=Retry(NoBackoff(), 1),
+            client_name="dramaturg",
+        )
+    except ValueError as error:
+        raise UsageError(f"broker {shown(url)}: {error}", hint="write redis://host:6379/0") from None
+    broker = WakingRedisBroker(client)
+    try:
+        client.ping()
+    except RedisError as error:
+        broker.close()
+        raise _unreachable(url, error) from error
+    return broker
+
+
+def _rabbitmq(url: str) -> Broker:
+    try:
+        import pika  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        from dramatiq.brokers.rabbitmq import RabbitmqBroker
+    except ImportError as error:
+        raise _missing(url, "rabbitmq", error) from None
+    try:
+        # Without confirmation a message can be lost unnoticed, and a missing queue is not noticed either.
+        broker: Any = RabbitmqBroker(url=_with_timeouts(url), confirm_delivery=True, middleware=[])
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"broker {shown(url)}: {error}", hint="write amqp://host:5672") from None
+    try:
+        broker.connection  # noqa: B018 - connects
+        del broker.connection
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise _unreachable(url, error) from error
+    return broker  # type: ignore[no-any-return]
+
+
+def _with_timeouts(url: str) -> str:
+    """Return the URL with our timeouts before its own, which win."""
+    parts = urlsplit(url)
+    ours = (
+        f"socket_timeout={CONNECT_TIMEOUT}&stack_timeout={ANSWER_TIMEOUT}"
+        "&connection_attempts=1&heartbeat=60&blocked_connection_timeout=30"
+    )
+    return urlunsplit(parts._replace(query=f"{ours}&{parts.query}" if parts.query else ours))
+
+
+def _missing(url: str, extra: str, error: ImportError) -> UsageError:
+    hint = f"pip install 'dramatiq[{extra}]'"
+    return UsageError(f"broker {shown(url)} needs the package {error.name}", hint=hint)
+
+
+def _unreachable(url: str, error: BaseException) -> Unreachable:
+    return Unreachable(f"broker {shown(url)}: {one_line(error)}")
