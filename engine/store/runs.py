@@ -207,6 +207,8 @@ class _Writer:
         return (
             claim is not None
             and self.taken is None
+            # Nothing new begins in a run that closes; what this decision still made is cancelled by it.
+            and self.decision.run.closing is None
             and s.kind == "worker"
             and s.status == "requested"
             and (claim.queues is None or s.queue in claim.queues)
@@ -382,4 +384,6 @@ def _fan_out(f: FanOut) -> dict[str, JSON]:
         "on_item_failure": f.on_item_failure,
         "lineage": lineage_text(f.lineage) or "",
         "stopped": f.stopped,
+        "broken": dumps(list(f.broken)),
+        "error": None if f.error is None else dumps(f.error.to_json()),
     }

@@ -127,7 +127,7 @@ ALL_VARS = Statement("all_vars", "SELECT name, value FROM variable WHERE run = :
 
 #: The latest visit of tasks that are read by name: (task, visit, id, kind, result, error).
 _FAN_OUT = """task, visit, total, inserted, next, running, succeeded, failed, timed_out, cancelled, skipped, concurrency,
-    on_item_failure, lineage, stopped"""
+    on_item_failure, lineage, stopped, broken, error"""
 
 FAN_OUTS = Statement(
     "fan_outs",
@@ -253,11 +253,11 @@ WRITE_FAN_OUTS = Statement(
     f"""INSERT INTO fan_out (run, {_FAN_OUT}) SELECT :run, {_FAN_OUT}
     FROM <<rows fan_outs | task text, visit bigint, total bigint, inserted bigint, next bigint, running bigint,
         succeeded bigint, failed bigint, timed_out bigint, cancelled bigint, skipped bigint, concurrency bigint,
-        on_item_failure text, lineage text, stopped bool>> AS x WHERE true
+        on_item_failure text, lineage text, stopped bool, broken text, error text>> AS x WHERE true
     ON CONFLICT (run, task, visit) DO UPDATE SET inserted = excluded.inserted, next = excluded.next,
         running = excluded.running, succeeded = excluded.succeeded, failed = excluded.failed,
         timed_out = excluded.timed_out, cancelled = excluded.cancelled, skipped = excluded.skipped,
-        stopped = excluded.stopped""",
+        stopped = excluded.stopped, broken = excluded.broken, error = excluded.error""",
 )
 
 #: The next attempt of executions that have returned. A wait begins anew; a nested run is made by NESTED.

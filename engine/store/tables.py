@@ -283,6 +283,10 @@ class FanOutRow(SQLModel, table=True):
     on_item_failure: str = Field(sa_column=_text(nullable=False))
     lineage: str = Field(sa_column=_text(nullable=False))
     stopped: bool = False
+    #: JSON list: items outside the window that ended when they were inserted.
+    broken: str = Field(sa_column=_text(nullable=False))
+    #: Of the first item that did not succeed.
+    error: str | None = Field(default=None, sa_column=_text())
 
 
 class InboxRow(SQLModel, table=True):

@@ -341,4 +341,6 @@ def _fan_out(r: Row) -> FanOut:
         on_item_failure=r[13],
         lineage=lineage_of(r[14]),
         stopped=bool(r[15]),
+        broken=tuple(loads(r[16])),
+        error=Failure.from_json(loads(r[17])) if r[17] else None,
     )

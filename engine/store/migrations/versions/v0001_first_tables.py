@@ -172,6 +172,8 @@ def _fan_out() -> None:
         sa.Column("on_item_failure", TEXT, nullable=False),
         sa.Column("lineage", TEXT, nullable=False),
         sa.Column("stopped", sa.Boolean(), nullable=False),
+        sa.Column("broken", TEXT, nullable=False),
+        sa.Column("error", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("run", "task", "visit"),
     )
 
