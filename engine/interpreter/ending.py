@@ -35,13 +35,21 @@ def close(turn: Turn, status: Outcome, error: Failure | None, *, everything: boo
         return
     if turn.closing is None:
         turn.closing = Closing(status=status, error=error)
-        turn.remark("closing", {"status": status, "error": error.to_json() if error else None})
+        _tell_closing(turn, status, error.to_json() if error else None)
     if everything:
         turn.status = "cancelling"
     if turn.open > 0:
         cancels = everything or status == "succeeded" or turn.program.cancellation_policy == "cancel_running"
         turn.command(CancelOpen(running=cancels, spared=everything, reason=_REASONS[status]))
         turn.must_stop_items = True
+
+
+def _tell_closing(turn: Turn, status: Outcome, error: JSON) -> None:
+    """Add the decision to the event that led to it; an error that the event has is not written twice."""
+    closing: dict[str, JSON] = {"status": status}
+    if turn.events and turn.events[-1].data.get("error") != error:
+        closing["error"] = error
+    turn.remark("closing", closing)
 
 
 def settle(turn: Turn) -> None:

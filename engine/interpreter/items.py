@@ -25,6 +25,14 @@ from dramaturg.engine.interpreter.transitions import complete
 from dramaturg.engine.interpreter.turn import Ended, Turn
 from dramaturg.engine.language.program import ItemsProgram, TaskProgram
 
+#: How items end that do not succeed, in a sentence.
+_WORDS = {
+    "failed": "failed",
+    "timed_out": "timed out",
+    "cancelled": "were cancelled",
+    "skipped": "were never started",
+}
+
 #: Rows that one decision inserts (DESIGN 3).
 CHUNK = 500
 
@@ -90,17 +98,16 @@ def _values(program: ItemsProgram, scope: Scope) -> list[JSON]:
 
 
 def _names(program: ItemsProgram, index: int, value: JSON) -> dict[str, JSON]:
-    names: dict[str, JSON] = {"item": value, "index": index}
     if not program.names:
-        return names
+        return {"item": value, "index": index}
     if len(program.names) == 1:
-        return {**names, program.names[0]: value}
+        return {program.names[0]: value}
     if not isinstance(value, list) or len(value) != len(program.names):
         wanted = f"a list of {len(program.names)}, for {', '.join(program.names)}"
         message = f"{program.items.place}: item {index} is not {wanted}"
         details = {"place": program.items.place, "expression": program.items.source}
         raise NotStarted(Failure(type="ExpressionError", message=message, details=details))
-    return names | dict(zip(program.names, value, strict=True))
+    return dict(zip(program.names, value, strict=True))
 
 
 def open_fan_out(turn: Turn, task: TaskProgram, visit: int, lineage: Lineage, many: Many) -> None:
@@ -350,10 +357,9 @@ def outcome_of(turn: Turn, fan: FanOut) -> Outcome:
 
 def _error_of(fan: FanOut, status: Outcome) -> Failure:
     """Return the visit's error: the type of the first item's that did not succeed, and how many there are."""
-    counts = {
-        name: getattr(fan, name) for name in ("succeeded", "failed", "timed_out", "cancelled", "skipped")
-    }
-    message = f"{fan.total - fan.succeeded} of {fan.total} items did not succeed"
+    counts = {name: getattr(fan, name) for name in ("succeeded", *_WORDS)}
+    parts = [f"{counts[name]} {words}" for name, words in _WORDS.items() if counts[name]]
+    message = f"of {fan.total} items {', '.join(parts)}"
     first = fan.error
     if first is not None:
         message += f"; item {first.item}: {first.type}: {first.message}"

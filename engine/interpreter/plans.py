@@ -168,7 +168,12 @@ def _text(value: JSON) -> str:
 
 def _find_action(turn: Turn, task: TaskProgram, scope: Scope) -> ActionInfo:
     ref = rendered(scope, task.action, _text)
-    info = turn.action(ref) if ref else None
+    if not ref:
+        message = (
+            "the task has no action" if task.action is None else f"{task.action.place}: it names no action"
+        )
+        raise NotStarted(Failure(type="UnknownAction", message=message))
+    info = turn.action(ref)
     if info is None or not info.enabled:
         problem = "there is no such action" if info is None else "the action is disabled"
         raise NotStarted(Failure(type="UnknownAction", message=f"{ref}: {problem}", details={"action": ref}))
