@@ -12,13 +12,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from dramaturg.engine.errors import DramaturgError
 
 #: Longest piece of foreign text (a key, another library's message) that is repeated in a message.
 MAX_QUOTED = 200
+#: Names among which a near one is searched.
+MAX_SEARCHED = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +77,30 @@ class EvaluationError(DramaturgError):
 class Fault(Exception):
     """An expression can't go on; the outermost evaluator turns it into an :class:`EvaluationError`."""
 
-    def __init__(self, message: str, offset: int | None = None) -> None:
+    def __init__(self, message: str, offset: int | None = None, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.offset = offset
+        self.hint = hint
+
+    def advice(self) -> str:
+        """Return the hint; asked only where somebody will read it."""
+        return self.hint
 
 
 class Missing(Fault):
     """A field, element or name that is not there."""
+
+    def __init__(
+        self, message: str, offset: int | None = None, *, name: str = "", known: Collection[str] = ()
+    ) -> None:
+        super().__init__(message, offset)
+        self.name = name
+        self.known = known
+
+    def advice(self) -> str:
+        """Return the nearest name that is there."""
+        return did_you_mean(self.name, self.known) if len(self.known) <= MAX_SEARCHED else ""
 
 
 def quoted(text: str) -> str:
