@@ -1,0 +1,164 @@
+"""Actions that are functions, called in the worker's own process (LANGUAGE 2, `module:function`).
+
+Each call has a thread of its own, because a thread can't be killed: past its timeout or on a stop an exception is
+raised in it; a thread that does not end within the grace period is given up (it is a daemon) and what it returns one
+day is dropped. A function inside C code, such as ``time.sleep``, sees the exception only when it comes back from
+there. Who needs killing uses a process.
+
+What such a function prints or logs goes where the worker's own output goes; it is not kept with the attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dramaturg.engine.errors import JSON, Failure
+from dramaturg.engine.runtime import ending
+from dramaturg.engine.runtime.modules import find_function
+from dramaturg.engine.runtime.request import ActionOutcome, ActionRequest
+from dramaturg.engine.runtime.stop import Stop
+
+
+class Cancelled(BaseException):
+    """Raised inside an in-process action that is to stop.
+
+    No `Exception`, so that a function's own error handling does not swallow it.
+    """
+
+
+class TimeLimit(BaseException):
+    """Raised inside an in-process action that is past its timeout."""
+
+
+def run_function(request: ActionRequest, stop: Stop) -> ActionOutcome:
+    """Call an in-process action's function."""
+    wake = threading.Event()
+    call = _Call(request, wake.set)
+    with stop.waking(wake.set):
+        call.start()
+        wake.wait(request.timeout)
+    if not call.ended.is_set():
+        return _interrupted(call, request, stop)
+    if call.error is not None:
+        return ending.failed(_failure(call.error))
+    return ActionOutcome(status="succeeded", result=call.result)
+
+
+def _interrupted(call: _Call, request: ActionRequest, stop: Stop) -> ActionOutcome:
+    cancel = stop.cancelled
+    error = Cancelled if cancel else TimeLimit
+    call.interrupt(error)
+    if not call.ended.wait(request.grace / 2):
+        call.interrupt(error, hard=True)
+    given_up = not call.ended.wait(request.grace / 2)
+    details: dict[str, JSON] = {"given_up": True} if given_up else {}
+    addition = f"; it did not end within {request.grace:g} s and was given up" if given_up else ""
+    if cancel:
+        return ending.cancelled(stop, details=details or None, addition=addition)
+    return ending.timed_out(request, details=details, addition=addition)
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, _InvalidInput):
+        return Failure(type="InvalidInput", message=str(error))
+    since = entry = error.__traceback__
+    while entry is not None:
+        if entry.tb_frame.f_code.co_filename == __file__:
+            since = entry.tb_next or entry
+        entry = entry.tb_next
+    return ending.exception_failure(error, since=since)
+
+
+class _InvalidInput(Exception):
+    """The function does not take these parameters."""
+
+
+class _Call:
+    """One call of one function in its thread.
+
+    Exactly one of `result` and `error` means something once `ended` is set. At most one exception is raised in the
+    thread from outside, under `_lock` and only while `_open`; so after `_shut` nothing can come any more, and what
+    must happen there is certain to happen.
+    """
+
+    def __init__(self, request: ActionRequest, on_end: Callable[[], object]) -> None:
+        self.result: object = None
+        self.error: BaseException | None = None
+        self.ended = threading.Event()
+        self._request = request
+        self._on_end = on_end
+        self._lock = threading.Lock()
+        self._open = True
+        self._raised = False
+        self._cancel_task: Callable[[], object] | None = None
+        name = f"dramaturg {request.action.ref} {request.execution_id}"
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def interrupt(self, error: type[BaseException], *, hard: bool = False) -> None:
+        """Raise `error` in the function, once; a coroutine is cancelled as asyncio does it, unless `hard`."""
+        with self._lock:
+            if self._cancel_task is not None and not hard:
+                self._cancel_task()
+            elif self._open and not self._raised:
+                self._raised = True
+                _raise_in(self._thread, error)
+
+    def _main(self) -> None:
+        try:
+            try:
+                self.result = self._call()
+            except BaseException as error:
+                self.error = error
+            self._shut()
+        except BaseException:  # the one interruption, a moment too late for the function
+            self._shut()
+        self.ended.set()
+        self._on_end()
+
+    def _shut(self) -> None:
+        with self._lock:
+            self._open = False
+            _raise_in(threading.current_thread(), None)  # one that was not delivered yet is taken back
+
+    def _call(self) -> object:
+        function = find_function(self._request.action.entry_point or "", self._request.actions_dir)
+        _check_takes(function, self._request)
+        value = function(**self._request.input)
+        return asyncio.run(self._awaited(value)) if inspect.isawaitable(value) else value
+
+    async def _awaited(self, value: Awaitable[object]) -> object:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        with self._lock:
+            self._cancel_task = lambda: loop.call_soon_threadsafe(task.cancel)
+        try:
+            return await value
+        finally:
+            with self._lock:
+                self._cancel_task = None
+
+
+def _check_takes(function: Callable[..., Any], request: ActionRequest) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # some functions of C have none
+        return
+    try:
+        signature.bind(**request.input)
+    except TypeError as error:
+        raise _InvalidInput(f"{request.action.entry_point}: {error}") from None
+
+
+def _raise_in(thread: threading.Thread, error: type[BaseException] | None) -> None:
+    """Raise an exception in another thread, at its next step of Python; None takes back one not yet raised."""
+    number = ctypes.c_ulong(thread.ident or 0)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(error) if error else None)

@@ -1,0 +1,67 @@
+"""What a worker asks of the runtime, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from dramaturg.engine.errors import JSON, Failure
+from dramaturg.engine.language.model import ActionDef
+
+#: Actions that the engine does by itself, as a row with a due time: no worker is held, `run_action` never sees them.
+BUILTIN_WAITS = frozenset({"core.sleep"})
+
+Ending = Literal["succeeded", "failed", "timed_out", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRequest:
+    """One attempt of one action."""
+
+    action: ActionDef
+    #: The pack's ``actions/`` folder; None where this worker has no files of the pack.
+    actions_dir: Path | None
+    pack: str
+    execution_id: int
+    run_id: str
+    task: str
+    visit: int = 1
+    #: -1: the task has no items.
+    item: int = -1
+    #: Counts from 1.
+    attempt: int = 1
+    input: dict[str, JSON] = field(default_factory=dict)
+    #: Seconds from start to close; None: no limit.
+    timeout: float | None = None
+    #: Seconds between asking the action to stop and making it.
+    grace: float = 5.0
+    #: Bytes kept of each output stream.
+    log_limit: int = 10 * 1024 * 1024
+    #: Bytes of JSON that a result may have.
+    result_limit: int = 8 * 1024 * 1024
+    #: Variables that the worker is configured to pass to process actions.
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk:
+    """Output of an attempt: what a stream held, or a line of `core.log`."""
+
+    stream: Literal["stdout", "stderr", "log"]
+    #: Text that every database can hold: bytes that are no UTF-8, and NUL, are shown as U+FFFD.
+    text: str
+    #: The stream held more than was kept; `text` ends with a notice that says how much.
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionOutcome:
+    """How an attempt ended; `error` is None exactly when it succeeded."""
+
+    status: Ending
+    #: A normalised JSON value; None unless it succeeded.
+    result: JSON = None
+    error: Failure | None = None
+    logs: tuple[LogChunk, ...] = ()

@@ -1,0 +1,70 @@
+"""`run_action`: one way in, and it never raises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dramaturg.engine.runtime import Stop, run_action
+
+
+def test_a_runtime_that_is_not_there_is_a_failure(pack):
+    """Node and dramatiq actions are for other workers."""
+    for runtime in ("node", "dramatiq", None):
+        request = pack.request("x.js")
+        outcome = run_action(replace(request, action=replace(request.action, runtime=runtime)), Stop())
+        assert (outcome.status, outcome.error.type) == ("failed", "UnknownAction")
+
+
+def test_a_result_is_normalised(pack):
+    """Whoever made it."""
+    error = pack.script("print('[1e999]')").error
+    assert (error.type, error.message) == ("InvalidOutput", "result[0] is inf, which JSON does not have")
+
+
+def test_integers_beyond_64_bits_are_not_quietly_rounded(pack):
+    """Some JSON readers make floats of them."""
+    error = pack.script("print('{\"n\": 18446744073709551616}')").error
+    assert error.message == "result.n is an integer beyond signed 64 bits"
+
+
+def test_a_nul_in_text_output_is_refused_with_its_place(pack):
+    """Text results are results."""
+    outcome = pack.shell("printf 'a\\0b'")
+    assert (outcome.error.type, outcome.error.message) == (
+        "InvalidOutput",
+        "result.stdout has a NUL character at 1",
+    )
+    assert outcome.logs[0].text == "a\ufffdb"
+
+
+def test_a_nul_in_the_stderr_of_a_failure_is_shown(pack):
+    """An error must be storable, too."""
+    assert pack.shell("printf 'a\\0b' >&2; exit 1").error.details["stderr"] == "a\ufffdb"
+
+
+def test_declared_output_is_checked(pack):
+    """More than was declared is fine; less, or something else, is not."""
+    declared = {"n": {"type": "integer", "required": True}}
+    assert pack.script('print(\'{"n": 1, "more": 2}\')', output=declared).result == {"n": 1, "more": 2}
+    error = pack.script('print(\'{"n": "x"}\')', output=declared).error
+    assert error.type == "InvalidOutput"
+    assert "'n' must be a whole number" in error.message
+    assert pack.script("print()", output=declared).error.type == "InvalidOutput"
+
+
+def test_logs_survive_a_refused_result(pack):
+    """They say why."""
+    outcome = pack.script("print('not json')")
+    assert outcome.error.type == "InvalidOutput"
+    assert outcome.logs[0].text == "not json\n"
+
+
+def test_a_bug_of_ours_is_an_outcome(pack, monkeypatch):
+    """A worker is never lost by one attempt."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("dramaturg.engine.runtime.run.run_script", broken)
+    outcome = pack.script("print(1)")
+    assert (outcome.status, outcome.error.type) == ("failed", "ZeroDivisionError")
