@@ -50,11 +50,12 @@ def tree(path: Path) -> ast.Module:
 @cache
 def texts() -> dict[str, str]:
     """Return every text file that belongs to the project, by its path below the root."""
-    skipped = {".git", ".venv", "build", "dist", "census", ".dramaturg", "__pycache__", "node_modules"}
+    skipped = {"build", "dist", "census", "__pycache__"}
     found = {}
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
-        if skipped & set(parts) or any(part.endswith((".egg-info", "_cache")) for part in parts):
+        hidden = parts[0].startswith(".") and parts[0] not in {".ci", ".gitignore"}
+        if hidden or skipped & set(parts) or parts[0].endswith(".egg-info"):
             continue
         if path.is_symlink() or not path.is_file() or path.suffix in {".db", ".png", ".pyc"}:
             continue
