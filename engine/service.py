@@ -14,7 +14,7 @@ from dramaturg.engine.packs.manifest import Pack
 from dramaturg.engine.serve import Host
 from dramaturg.engine.sources import ActionSource
 from dramaturg.engine.starting import StartedRun, start_run
-from dramaturg.engine.store import controls, queries, schema
+from dramaturg.engine.store import controls, queries, schema, verification
 from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import loads
 from dramaturg.engine.store.database import Database, Transaction
@@ -291,6 +291,12 @@ class Service:
         with self.database.write() as tx:
             asked = controls.cancel(tx, target, by=by, reason=reason)
         return asked if asked is not None else self._missing(target)
+
+    def verify(self, run_id: str) -> list[str]:
+        """Hold a run's history, and those of the runs nested in it, against the tables; return what is broken."""
+        with self.database.read() as tx:
+            runs = verification.family(tx, self._key(tx, run_id))
+            return [problem for run in runs for problem in verification.verify(tx, run)]
 
     # -- health --------------------------------------------------------------------------------------------
 

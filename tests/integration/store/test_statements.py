@@ -9,7 +9,16 @@ from sqlalchemy.exc import DBAPIError
 
 from dramaturg.engine import service, starting
 from dramaturg.engine.errors import Unreachable
-from dramaturg.engine.store import controls, database, doctor, due, queries, registry, statements
+from dramaturg.engine.store import (
+    controls,
+    database,
+    doctor,
+    due,
+    queries,
+    registry,
+    statements,
+    verification,
+)
 from dramaturg.engine.store.database import Database
 from dramaturg.engine.store.statements import Statement
 
@@ -21,6 +30,7 @@ MODULES: tuple[ModuleType, ...] = (
     registry,
     doctor,
     starting,
+    verification,
     service,
     database,
 )
