@@ -102,8 +102,13 @@ def console_for(stream: IO[str]) -> Console:
     """Return a console that colours only a terminal, and nothing where NO_COLOR is set."""
     from rich.console import Console
 
+    class OurConsole(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich would end the process with exit code 1, which says here that a run has failed.
+            raise BrokenPipeError
+
     terminal = stream.isatty()
-    console = Console(
+    console = OurConsole(
         file=stream,
         force_terminal=terminal,
         markup=False,

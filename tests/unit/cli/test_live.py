@@ -140,8 +140,9 @@ def test_colours(stream: io.StringIO, no_color: str, coloured: bool, monkeypatch
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", no_color)
     console = console_for(stream)
-    console.print("x", style="red")
+    console.print("x", style="bold red")
     assert ("\x1b[" in stream.getvalue()) is coloured
+    assert console.is_terminal is stream.isatty()
 
 
 class Watched:

@@ -101,12 +101,19 @@ def test_help_loads_no_database_and_no_broker() -> None:
     assert done.stdout.endswith("HEAVY []\n")
 
 
-def test_a_reader_that_closes_early_sees_no_complaint() -> None:
-    """Nothing is printed by the interpreter at its end, either."""
+@pytest.mark.parametrize("how", ["print('x')", "Output().line('x')", "print('x' * 10**6)"])
+def test_a_reader_that_closes_early_sees_no_complaint(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is printed: no message, not from the interpreter at its end either, and no exit code of a run."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    code = (
+        "import sys\nfrom dramaturg.cli import main\nfrom dramaturg.cli.output import Output\n"
+        f"@main.cli.command()\ndef speak():\n    {how}\n"
+        "sys.argv[1:] = ['speak']\nmain.main()"
+    )
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-c", "from dramaturg.cli.main import main; main()", "run", "--help"]
     with os.fdopen(write, "w") as stdout:
+        command = [sys.executable, "-c", code]
         done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.stderr, done.returncode) == ("", 141)
 

@@ -85,15 +85,19 @@ def test_history_prints_a_line_an_event(invoke: Invoke, service: Any) -> None:
 def test_history_follows_until_the_run_has_ended(
     invoke: Invoke, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes while it looks is printed once; the last record is not missed."""
+    """What comes while it looks is printed once; what came between two looks at the end is not missed."""
     service.start("shop.order", {}, id="r-1", if_exists="reject")
     service.events["r-1"] = [EVENTS[0]]
+    looks = iter(("running", "running", "succeeded"))
 
-    def grow(_seconds: float) -> None:
-        service.events["r-1"] = EVENTS
-        service.ends("r-1")()
+    def status(run_id: str) -> str:
+        now = next(looks)
+        if now == "succeeded":
+            service.events["r-1"] = EVENTS
+        return now
 
-    monkeypatch.setattr("time.sleep", grow)
+    service.status = status
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
     done = invoke("history", "r-1", "--follow", "-o", "jsonl")
     assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [1, 2]
 
