@@ -38,7 +38,7 @@ def timed_out(
     failure = Failure(
         type="Timeout",
         message=f"took longer than {request.timeout:g} s{addition}",
-        details={"kind": "start_to_close", "timeout": request.timeout, **(details or {})},
+        details={"kind": "start_to_close", "seconds": request.timeout, **(details or {})},
     )
     return ActionOutcome(status="timed_out", error=failure, logs=logs)
 

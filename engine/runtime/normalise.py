@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import orjson
 
@@ -19,6 +21,8 @@ from dramaturg.engine.errors import JSON, Failure
 DEPTH = 100
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+#: Steps of a place, and characters of a key, that a message shows.
+_SHOWN = 60
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -39,7 +43,7 @@ def normalise(value: object, limit: int, where: str = "result") -> JSON:
     Raises:
         Refused: InvalidOutput or PayloadTooLarge; details have `where`, or `size` and `limit`.
     """
-    plain = _Border(limit, where).value(value, (where,))
+    plain = _Border(limit, where).value(value, _Place(None, where))
     size = len(orjson.dumps(plain))
     if size > limit:
         raise too_large(where, size, limit)
@@ -57,8 +61,13 @@ def too_large(where: str, size: int, limit: int, *, at_least: bool = False) -> R
     return Refused(Failure(type="PayloadTooLarge", message=message, details={"size": size, "limit": limit}))
 
 
-#: Keys and indexes that lead to a value, the outermost first.
-_Path = tuple[str | int, ...]
+@dataclass(slots=True, eq=False)
+class _Place:
+    """Where the walk is: a key or index in the place above."""
+
+    above: _Place | None
+    step: str | int
+    depth: int = 0
 
 
 class _Border:
@@ -70,60 +79,81 @@ class _Border:
         #: Never more than the JSON's size. Counted on the way: a few shared lists can stand for more than memory holds.
         self._size = 0
 
-    def value(self, value: object, path: _Path) -> JSON:
-        if value is None or value is True or value is False:
-            self._count(4)
-            return value
-        for kind, take in self._kinds:
-            if isinstance(value, kind):
-                return take(self, value, path)
-        kind_name = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-        raise _invalid(path, f"is a {kind_name}, which is not a JSON value")
+    def value(self, value: object, at: _Place) -> JSON:
+        take = self._exact.get(type(value))
+        if take is None:
+            take = next((take for kind, take in self._kinds if isinstance(value, kind)), _Border._stranger)
+        return take(self, value, at)
 
-    def _text(self, text: str, path: _Path) -> str:
+    def _constant(self, value: bool | None, at: _Place) -> bool | None:
+        self._count(4)
+        return value
+
+    def _text(self, text: str, at: _Place) -> str:
         text = str.__str__(text)  # the plain text of a subclass, too
         self._count(len(text) + 2)
-        _check_text(text, path)
+        if "\x00" in text or not text.isascii():
+            _check_text(text, at)
         return text
 
-    def _integer(self, number: int, path: _Path) -> int:
+    def _integer(self, number: int, at: _Place) -> int:
         self._count(1)
         if not _SMALLEST <= number <= _LARGEST:
-            raise _invalid(path, "is an integer beyond signed 64 bits")
+            raise _invalid(at, "is an integer beyond signed 64 bits")
         return int.__int__(number)
 
-    def _float(self, number: float, path: _Path) -> float:
+    def _float(self, number: float, at: _Place) -> float:
         self._count(1)
         if not math.isfinite(number):
-            raise _invalid(path, f"is {number!r:.9}, which JSON does not have")
+            raise _invalid(at, f"is {number!r:.9}, which JSON does not have")
         return float.__float__(number)
 
-    def _list(self, values: list[object] | tuple[object, ...], path: _Path) -> list[JSON]:
-        self._enter(path)
-        return [self.value(value, (*path, index)) for index, value in enumerate(values)]
+    def _list(self, values: list[object] | tuple[object, ...], at: _Place) -> list[JSON]:
+        here = self._enter(at)
+        plain: list[JSON] = []
+        for here.step, value in enumerate(values):
+            plain.append(self.value(value, here))
+        return plain
 
-    def _map(self, values: dict[object, object], path: _Path) -> dict[str, JSON]:
-        self._enter(path)
+    def _map(self, values: dict[object, object], at: _Place) -> dict[str, JSON]:
+        here = self._enter(at)
         plain: dict[str, JSON] = {}
         for key, value in dict.items(values):
             if not isinstance(key, str):
-                raise _invalid(path, f"has the key {key!r:.50}, which is not text")
-            name = self._text(key, (*path, readable(key)))
-            plain[name] = self.value(value, (*path, name))
+                raise _invalid(at, f"has the key {key!r:.50}, which is not text")
+            here.step = key
+            plain[self._text(key, here)] = self.value(value, here)
         return plain
 
-    def _enter(self, path: _Path) -> None:
+    def _stranger(self, value: object, at: _Place) -> JSON:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        raise _invalid(at, f"is a {kind}, which is not a JSON value")
+
+    def _enter(self, at: _Place) -> _Place:
+        """Return the place inside a list or map, the same object for each of its values in turn."""
         self._count(2)
-        if len(path) > DEPTH:
-            raise _invalid(path[:4], f"has lists and maps nested over {DEPTH} levels")
+        if at.depth >= DEPTH:
+            raise _invalid(at, f"is nested over {DEPTH} levels deep")
+        return _Place(at, 0, at.depth + 1)
 
     def _count(self, size: int) -> None:
         self._size += size
         if self._size > self._limit:
             raise too_large(self._where, self._size, self._limit, at_least=True)
 
-    #: Looked through in order.
-    _kinds: tuple[tuple[type | tuple[type, ...], Callable[..., JSON]], ...] = (
+    #: For types that are JSON's own; most values are.
+    _exact: ClassVar[dict[type, Callable[..., JSON]]] = {
+        type(None): _constant,
+        bool: _constant,
+        str: _text,
+        int: _integer,
+        float: _float,
+        dict: _map,
+        list: _list,
+        tuple: _list,
+    }
+    #: For relatives of these.
+    _kinds: ClassVar[tuple[tuple[type | tuple[type, ...], Callable[..., JSON]], ...]] = (
         (str, _text),
         (int, _integer),
         (float, _float),
@@ -132,22 +162,33 @@ class _Border:
     )
 
 
-def _check_text(text: str, path: _Path) -> None:
+def _check_text(text: str, at: _Place) -> None:
     if "\x00" in text:
-        raise _invalid(path, f"has a NUL character at {text.index(chr(0))}")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise _invalid(path, f"has a lone surrogate at {error.start}") from None
+        raise _invalid(at, f"has a NUL character at {text.index(chr(0))}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _invalid(at, f"has a lone surrogate at {error.start}") from None
 
 
-def _invalid(path: _Path, what: str) -> Refused:
-    where = "".join(_step(step) if at else str(step) for at, step in enumerate(path))
+def _invalid(at: _Place, what: str) -> Refused:
+    where = _written(at)
     return Refused(Failure(type="InvalidOutput", message=f"{where} {what}", details={"where": where}))
 
 
+def _written(place: _Place) -> str:
+    """Write a place as an author would: ``result.items[3].x``; only the beginning of a deep one."""
+    steps: list[str] = []
+    at: _Place | None = place
+    while at is not None:
+        steps.append(_step(at.step) if at.above else str(at.step))
+        at = at.above
+    steps.reverse()
+    return "".join(steps[:_SHOWN]) + ("..." if len(steps) > _SHOWN else "")
+
+
 def _step(step: str | int) -> str:
-    if isinstance(step, str) and _PLAIN_KEY.match(step):
-        return f".{step}"
-    return f"[{step!r}]"
+    if isinstance(step, int):
+        return f"[{step}]"
+    shown = readable(step[:_SHOWN])
+    return f".{shown}" if _PLAIN_KEY.match(shown) else f"[{shown!r}]"

@@ -213,7 +213,7 @@ def test_a_timeout_raises_in_the_function(pack):
     outcome = pack.run("m:f", timeout=0.2, grace=20)
     assert outcome.status == "timed_out"
     assert (outcome.error.type, outcome.error.message) == ("Timeout", "took longer than 0.2 s")
-    assert outcome.error.details == {"kind": "start_to_close", "timeout": 0.2}
+    assert outcome.error.details == {"kind": "start_to_close", "seconds": 0.2}
     assert pack.run("m:found").result == ["TimeLimit"]
 
 
@@ -242,7 +242,7 @@ def test_except_exception_does_not_swallow_the_interruption(pack):
         """,
     )
     outcome = pack.run("m:f", timeout=0.1, grace=20)
-    assert outcome.error.details == {"kind": "start_to_close", "timeout": 0.1}
+    assert outcome.error.details == {"kind": "start_to_close", "seconds": 0.1}
 
 
 def test_one_that_does_not_end_is_given_up(pack, until):

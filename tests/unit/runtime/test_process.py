@@ -42,7 +42,7 @@ def test_a_timeout_ends_it(pack):
     assert (outcome.error.type, outcome.error.message) == ("Timeout", "took longer than 0.3 s")
     assert outcome.error.details == {
         "kind": "start_to_close",
-        "timeout": 0.3,
+        "seconds": 0.3,
         "signal": "SIGTERM",
         "stderr": "",
     }
