@@ -29,6 +29,7 @@ def script() -> Script:
             "DRAMATURG_RUN_ID": "run/1",
             "DRAMATURG_ATTEMPT": str(attempt),
             "PATH": os.environ["PATH"],
+            "PYTHONWARNINGS": "always",  # whatever this Python tells by itself
         }
         return subprocess.run(
             [sys.executable, "-u", "-X", "utf8", str(ACTIONS / name)],

@@ -207,7 +207,8 @@ def test_the_ten_largest_come_first_and_equals_by_name(sum_up: Callable[..., Rec
     names = [f"f{number:02}.py" for number in range(12)]
     records = [looked(name, 100 + number // 2) for number, name in enumerate(names)]
     records[11]["longest"] = {"name": "C.method", "line": 3, "lines": 40}
-    census = sum_up("pkg", "/pkg", names, [succeeded(record) for record in records])
+    backwards = [succeeded(record) for record in reversed(records)]
+    census = sum_up("pkg", "/pkg", names[::-1], backwards)
     order = [10, 11, 8, 9, 6, 7, 4, 5, 2, 3]
     assert [row["file"] for row in census["largest"]] == [names[number] for number in order]
     assert census["largest"][1] == {

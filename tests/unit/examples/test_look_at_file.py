@@ -115,6 +115,11 @@ def test_the_longest_function_is_the_one_that_python_knows(script: Script) -> No
     assert (longest["line"], longest["lines"]) == (line, len(source))
 
 
+def test_the_first_of_equally_long_functions_is_the_longest(look: Callable[[bytes], dict[str, Any]]) -> None:
+    """By line, so that the report is the same each time."""
+    assert look(b"def b(): pass\ndef a(): pass\n")["longest"] == {"name": "b", "line": 1, "lines": 1}
+
+
 @pytest.mark.parametrize(
     ("content", "lines"),
     [(b"", 0), (b"\n", 1), (b"x = 1", 1), (b"x = 1\r\ny = 2\r\n", 2), (b"\xef\xbb\xbfx = 1\n", 1)],
