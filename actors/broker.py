@@ -7,7 +7,7 @@ or age limits. What they are for, the engine does in the database, where nothing
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from dramaturg.actors.embedded import EmbeddedBroker
 from dramaturg.actors.outage import one_line
@@ -101,13 +101,16 @@ def _rabbitmq(url: str) -> Broker:
 
 
 def _with_timeouts(url: str) -> str:
-    """Return the URL with our timeouts before its own, which win."""
+    """Return the URL with our timeouts, where it gives none."""
     parts = urlsplit(url)
-    ours = (
-        f"socket_timeout={CONNECT_TIMEOUT}&stack_timeout={ANSWER_TIMEOUT}"
-        "&connection_attempts=1&heartbeat=60&blocked_connection_timeout=30"
-    )
-    return urlunsplit(parts._replace(query=f"{ours}&{parts.query}" if parts.query else ours))
+    ours = {
+        "socket_timeout": f"{CONNECT_TIMEOUT:g}",
+        "stack_timeout": f"{ANSWER_TIMEOUT:g}",
+        "connection_attempts": "1",
+        "heartbeat": "60",
+        "blocked_connection_timeout": "30",
+    }
+    return urlunsplit(parts._replace(query=urlencode({**ours, **dict(parse_qsl(parts.query))})))
 
 
 def _missing(url: str, extra: str, error: ImportError) -> UsageError:

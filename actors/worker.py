@@ -26,11 +26,11 @@ from dramaturg.actors.tasks import Dispatcher, Guard, declare_task
 from dramaturg.engine.config import load_settings
 from dramaturg.engine.errors import DramaturgError, UsageError
 from dramaturg.engine.failpoints import arm_from_environment
-from dramaturg.engine.service import Service
 
 if TYPE_CHECKING:
     from dramaturg.engine.config import Settings
     from dramaturg.engine.serve import Host
+    from dramaturg.engine.service import Service
 
 #: Milliseconds after which an idle thread of an in-process worker looks whether it is to stop. Messages wake it.
 IN_PROCESS_TIMEOUT: Final = 100
@@ -125,6 +125,8 @@ def open_service(settings: Settings) -> Service:
         Unreachable: the database does not answer.
         SchemaOutdated: its tables are not what this version needs.
     """
+    from dramaturg.engine.service import Service
+
     embedded = settings.resolved_database_url.startswith("sqlite:")
     service = Service.open(settings, migrate=embedded)
     if embedded and settings.broker_url is None:

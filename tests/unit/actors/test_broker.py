@@ -1,0 +1,121 @@
+"""Which broker the settings give, and what is said when they give none."""
+
+from __future__ import annotations
+
+import builtins
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dramaturg.actors.broker import _with_timeouts, make_broker, shown
+from dramaturg.actors.embedded import EmbeddedBroker
+from dramaturg.engine.config import Settings
+from dramaturg.engine.errors import Unreachable, UsageError
+
+
+def settings(url: str | None) -> Settings:
+    return Settings(broker_url=url)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_no_url_is_in_process_each_time_a_new_one() -> None:
+    first, second = make_broker(settings(None)), make_broker(settings(None))
+    assert isinstance(first, EmbeddedBroker)
+    assert first is not second
+
+
+def test_a_redis_that_is_not_there_is_said_in_one_line_without_the_password(closed_port: int) -> None:
+    with pytest.raises(Unreachable) as caught:
+        make_broker(settings(f"redis://kim:secret@127.0.0.1:{closed_port}/3"))
+    message = str(caught.value)
+    assert message.startswith(f"broker redis://kim:***@127.0.0.1:{closed_port}/3: ")
+    assert "refused" in message
+    assert "secret" not in message
+    assert "\n" not in message
+
+
+def test_a_redis_that_does_not_answer_is_given_up(deaf_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dramaturg.actors.broker.ANSWER_TIMEOUT", 0.1)
+    with pytest.raises(Unreachable, match=f"broker redis://127.0.0.1:{deaf_port}: "):
+        make_broker(settings(f"redis://127.0.0.1:{deaf_port}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("kafka://here", "broker kafka://here: unknown kind"),
+        ("localhost:6379", "broker localhost:6379: unknown kind"),
+        ("redis://host:port/0", "broker redis://host:port/0: "),
+    ],
+)
+def test_a_url_that_makes_no_sense(url: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_broker(settings(url))
+    assert str(caught.value).startswith(message)
+    assert "redis://" in caught.value.hint
+
+
+@pytest.mark.parametrize(("url", "package"), [("redis://h", "redis"), ("amqp://h", "pika")])
+def test_a_missing_package_is_named_with_what_to_install(
+    url: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == package:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(UsageError, match=f"broker {url} needs the package {package}") as caught:
+        make_broker(settings(url))
+    assert caught.value.hint.startswith("pip install ")
+
+
+@pytest.mark.parametrize(
+    ("url", "for_people"),
+    [
+        ("redis://h:1/0", "redis://h:1/0"),
+        ("redis://:pw@h:1/0?a=b", "redis://:***@h:1/0"),
+        ("amqp://kim@h", "amqp://kim@h"),
+        ("amqp://kim:p@h/vhost", "amqp://kim:***@h/vhost"),
+    ],
+)
+def test_a_url_for_people_has_no_password(url: str, for_people: str) -> None:
+    assert shown(url) == for_people
+
+
+def test_timeouts_of_the_url_win_over_ours() -> None:
+    both = _with_timeouts("amqp://h/v?heartbeat=5")
+    assert both.startswith("amqp://h/v?socket_timeout=2&")
+    assert "&heartbeat=5&" in both
+    assert "heartbeat=60" not in both
+    assert "connection_attempts=1" in both
+
+
+def test_importing_the_actors_makes_no_global_broker() -> None:
+    code = (
+        "import dramaturg.actors.worker, dramatiq.broker, sys;"
+        "assert dramatiq.broker.global_broker is None;"
+        "assert 'redis' not in sys.modules, 'redis is an extra'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
