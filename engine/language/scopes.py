@@ -8,7 +8,7 @@ from __future__ import annotations
 from dramaturg.engine.expressions.scope import Names
 from dramaturg.engine.language.model import TaskDef, WorkflowDef
 
-#: What an item is called where `with_items` gives it no name.
+#: What an item and its number are always called; `x, y in <expr>` adds names.
 ITEM_NAMES = frozenset({"item", "index"})
 
 
@@ -38,7 +38,7 @@ class Scopes:
         """Return what a task's input may name: with `with_items` the item, too."""
         if task.with_items is None:
             return self.task()
-        items = frozenset(task.with_items.names) or ITEM_NAMES
+        items = ITEM_NAMES.union(task.with_items.names)
         return Names(variables=self.variables, tasks=self.tasks, items=items)
 
     def outcome(self) -> Names:

@@ -14,13 +14,19 @@ from typing import Any
 import orjson
 
 from dramaturg.engine.errors import JSON
+from dramaturg.engine.language.actions import default_format, read_action
+from dramaturg.engine.language.fields import Draft
 from dramaturg.engine.language.model import (
     ActionDef,
     ItemsDef,
+    Position,
     TaskDef,
     TransitionDef,
     WorkflowDef,
 )
+from dramaturg.engine.language.report import Report
+from dramaturg.engine.language.source import Node, from_json
+from dramaturg.engine.language.workflows import read_workflow
 
 #: Fields of the model that are written otherwise than by their name and value.
 _TASK_SPECIAL = frozenset({"name", "with_items", "retry", "next", "chart_meta"})
@@ -45,8 +51,8 @@ def action_to_json(action: ActionDef) -> dict[str, JSON]:
     document: dict[str, JSON] = {"kind": "action", **_changed(action, frozenset({"retry", "output_format"}))}
     if action.retry is not None:
         document["retry"] = _changed(action.retry)
-    # Always written: its default depends on the runtime.
-    document["output_format"] = action.output_format
+    if action.output_format != default_format(action.runtime):
+        document["output_format"] = action.output_format
     return document
 
 
@@ -98,3 +104,38 @@ def _changed(thing: Any, without: frozenset[str] = frozenset()) -> dict[str, JSO
 def _default(kind: Any, name: str) -> JSON:
     field = kind.__dataclass_fields__[name]
     return field.default_factory() if callable(field.default_factory) else field.default
+
+
+def workflow_from_json(data: Mapping[str, JSON]) -> WorkflowDef:
+    """Read the stored form of a workflow.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    draft = Draft(report=Report())
+    node = _document(data, "workflow", draft.report)
+    source = read_workflow(node, draft, None, check=False)
+    draft.report.raise_if_failed()
+    return source.definition
+
+
+def action_from_json(data: Mapping[str, JSON]) -> ActionDef:
+    """Read the stored form of an action.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    draft = Draft(report=Report())
+    action = read_action(_document(data, "action", draft.report), draft, None)
+    draft.report.raise_if_failed()
+    return action
+
+
+def _document(data: Mapping[str, JSON], kind: str, report: Report) -> Node:
+    if data.get("kind") != kind:
+        report.error("definition.kind", f"the stored definition is no {kind}", Position())
+    try:
+        return from_json({key: value for key, value in data.items() if key != "kind"})
+    except ValueError as error:
+        report.error("definition.type", str(error), Position())
+        return from_json({})

@@ -1,0 +1,227 @@
+"""One workflow, read from its node, or from two: an action's file and its graph (LANGUAGE 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from dramaturg.engine.errors import JSON
+from dramaturg.engine.language.actions import POLICY_KEYS, RUNTIME_KEYS, Metadata, read_metadata
+from dramaturg.engine.language.checks import Shape, check_shape
+from dramaturg.engine.language.fields import Draft, Fields, NamesOf
+from dramaturg.engine.language.inspect import check_expressions
+from dramaturg.engine.language.model import WorkflowDef
+from dramaturg.engine.language.source import Node
+from dramaturg.engine.language.tasks import TaskSource, read_task, usable_name
+from dramaturg.engine.language.transitions import Target, check_variable, read_names
+
+METADATA_KEYS = ("ref", "label", "description", "parameters", "output", "tags", "enabled")
+GRAPH_KEYS = frozenset({"version", "vars", "tasks", "output_map", "start", "cancellation_policy"})
+GRAPH_KEYS |= {"unhandled_failure", "limits"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowSource:
+    """A workflow as it was read, with the places that later checks need."""
+
+    definition: WorkflowDef
+    tasks: dict[str, TaskSource]
+
+
+def read_workflow(
+    node: Node,
+    draft: Draft,
+    ref: str | None,
+    *,
+    config: Collection[str] | None = None,
+    check: bool = True,
+) -> WorkflowSource:
+    """Read a workflow in one file: metadata and graph together.
+
+    Args:
+        ref: what the file's place says; None: it says nothing, and `ref` must be written.
+        config: names of the pack's configuration; None: not known here.
+        check: whether expressions, and whether the parts fit together, are checked, too.
+    """
+    fields = Fields(node, draft, "", "a workflow")
+    metadata = read_metadata(fields, ref)
+    fields.refuse(
+        ("workflow_file",), "definition.no_effect", "`workflow_file` belongs into actions/<name>.yaml"
+    )
+    message = "`{key}` is for actions: a workflow has no runtime, its tasks have"
+    fields.refuse([*RUNTIME_KEYS, "retry", "queue"], "definition.no_effect", message)
+    return _graph(fields, metadata, draft, config, check)
+
+
+def read_companion(
+    action: Node, graph: Node, draft: Draft, ref: str | None, *, config: Collection[str] | None = None
+) -> WorkflowSource:
+    """Read a workflow in two files: the action's, and the graph that its `workflow_file` names."""
+    fields = Fields(action, draft, "", "the action of a workflow")
+    fields.take("workflow_file")
+    metadata = read_metadata(fields, ref)
+    fields.refuse(
+        RUNTIME_KEYS, "definition.no_effect", "`{key}`: an action with a `workflow_file` has no runtime"
+    )
+    hint = "tasks have it; the time limit of the run stands in the graph's file"
+    fields.refuse(POLICY_KEYS, "definition.no_effect", "`{key}` is not for the action of a workflow", hint)
+    message = "`{key}` belongs into the file of the graph"
+    fields.refuse(sorted(GRAPH_KEYS), "workflow.wrong_file", message)
+    fields.finish()
+    inner = Fields(graph, draft, "", "the graph of a workflow")
+    message = "`{key}` belongs into the action's file, which names this one"
+    inner.refuse(METADATA_KEYS, "workflow.wrong_file", message)
+    return _graph(inner, metadata, draft, config, True)
+
+
+def _graph(
+    fields: Fields, metadata: Metadata, draft: Draft, config: Collection[str] | None, check: bool
+) -> WorkflowSource:
+    tasks = _tasks(fields, draft)
+    start = _start(fields, draft)
+    if fields.take("unhandled_failure") is not None:
+        _unhandled(fields)
+    values: dict[str, Any] = {
+        "version": _version(fields),
+        "vars": _pairs(fields, draft, "vars", lambda index: ("initial", index), check_variable),
+        "output_map": _pairs(fields, draft, "output_map", lambda index: ("output", index), _output_name),
+        "timeout": fields.duration("timeout", ("run", 0)),
+        "cancellation_policy": fields.choice(
+            "cancellation_policy", ("allow_finish", "cancel_running"), "allow_finish"
+        ),
+        "max_visits": _limits(fields, draft),
+    }
+    fields.finish()
+    definition = WorkflowDef(
+        ref=metadata.ref,
+        label=metadata.label,
+        description=metadata.description,
+        parameters=metadata.parameters,
+        output=metadata.output,
+        tags=metadata.tags,
+        enabled=metadata.enabled,
+        tasks={name: task.definition for name, task in tasks.items()},
+        start=tuple(target.name for target in start),
+        **values,
+    )
+    if check:
+        at = fields.node.key("tasks").at
+        check_shape(Shape(workflow=definition, tasks=tasks, start=start, at=at), draft.report)
+        check_expressions(definition, draft, config)
+    return WorkflowSource(definition=definition, tasks=tasks)
+
+
+def _tasks(fields: Fields, draft: Draft) -> dict[str, TaskSource]:
+    node = fields.take("tasks")
+    if node is None:
+        draft.report.error("definition.missing", f"{fields.what}: `tasks` is missing", fields.node.at)
+        return {}
+    if node.kind == "map":
+        pairs = [(name, task) for name, task in node.entries if usable_name(name, draft)]
+        return {str(name.value): read_task(task, name, draft, listed=False) for name, task in pairs}
+    if node.kind != "list":
+        draft.wrong(node, "tasks", "a list of tasks, or a map of names to tasks, is expected")
+        return {}
+    found: dict[str, TaskSource] = {}
+    for index, item in enumerate(node.items):
+        name = item.get("name")
+        if item.kind != "map":
+            draft.wrong(item, f"tasks[{index}]", "a map is expected", "a task begins with `- name:`")
+        elif name is None:
+            draft.report.error("definition.missing", f"tasks[{index}]: `name` is missing", item.at)
+        elif usable_name(name, draft):
+            _add(found, read_task(item, name, draft, listed=True), draft)
+    return found
+
+
+def _add(tasks: dict[str, TaskSource], task: TaskSource, draft: Draft) -> None:
+    name = task.definition.name
+    if name in tasks:
+        message = f"a second task is called '{name}'; the first one is in line {tasks[name].name.at.line}"
+        draft.report.error("workflow.duplicate_task", message, task.name.at)
+    else:
+        tasks[name] = task
+
+
+def _start(fields: Fields, draft: Draft) -> tuple[Target, ...]:
+    node = fields.take("start")
+    if node is None:
+        return ()
+    found = read_names(node, draft, "start")
+    seen: dict[str, Target] = {}
+    for target in found:
+        if target.name in seen:
+            draft.report.error("definition.twice", f"start: '{target.name}' is here twice", target.at)
+        seen.setdefault(target.name, target)
+    if node.kind == "list" and not node.items:
+        draft.wrong(node, "start", "the names of the first tasks are expected")
+    return tuple(seen.values())
+
+
+def _unhandled(fields: Fields) -> None:
+    if fields.choice("unhandled_failure", ("end", "wait"), "end") == "wait":
+        message = "`unhandled_failure: wait` is not yet supported"
+        fields.error("workflow.not_yet_supported", message, "unhandled_failure")
+
+
+def _version(fields: Fields) -> str:
+    node = fields.take("version")
+    if node is not None and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        # A version is for people: 1.10 stays what it looks like.
+        return str(node.value) if node.written is None else node.written
+    return fields.text("version", "1")
+
+
+def _limits(fields: Fields, draft: Draft) -> int:
+    default = WorkflowDef(ref="").max_visits
+    node = fields.mapping("limits")
+    if node is None:
+        return default
+    inner = Fields(node, draft, "limits", "`limits`")
+    visits = inner.number("visits", None, whole=True, least=1)
+    inner.finish()
+    return default if visits is None else int(visits)
+
+
+def _pairs(
+    fields: Fields,
+    draft: Draft,
+    key: str,
+    names: Callable[[int], NamesOf],
+    usable: Callable[[Node, Draft], bool],
+) -> tuple[tuple[str, JSON], ...]:
+    """Read templates by name, in order: a map, or a list of maps with one key each."""
+    node = fields.take(key)
+    if node is None:
+        return ()
+    found: dict[str, JSON] = {}
+    for name, value in _entries(node, draft, key):
+        if not usable(name, draft):
+            continue
+        if name.value in found:
+            draft.report.error("definition.twice", f"{key}: '{name.value}' is here twice", name.at)
+            continue
+        found[str(name.value)] = draft.value(value, f"{key}.{name.value}", names(len(found)))
+    return tuple(found.items())
+
+
+def _entries(node: Node, draft: Draft, key: str) -> list[tuple[Node, Node]]:
+    if node.kind == "map":
+        return node.entries
+    if node.kind != "list":
+        draft.wrong(node, key, "a map, or a list of maps with one key each, is expected")
+        return []
+    found = []
+    for index, item in enumerate(node.items):
+        if item.kind == "map" and len(item.entries) == 1:
+            found += item.entries
+        else:
+            what = f"a map of {len(item.entries)} keys" if item.kind == "map" else item.describe()
+            message = f"{key}[{index}]: a map with one key is expected, not {what}"
+            draft.report.error("definition.type", message, item.at)
+    return found
+
+
+def _output_name(node: Node, draft: Draft) -> bool:
+    return True
