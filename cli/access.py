@@ -46,6 +46,14 @@ class Access:
         return self.settings.broker_url is None
 
     @property
+    def registers(self) -> bool:
+        """Return whether starting a run registers the packs on the pack path: embedded, there is no deployment.
+
+        On a server what a ref means is moved by `dramaturg pack register` alone, not by whoever starts a run.
+        """
+        return self.embedded or self.settings.resolved_database_url.startswith("sqlite:")
+
+    @property
     def database(self) -> str:
         """Return the database's address for people: without the password."""
         return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", self.settings.resolved_database_url)

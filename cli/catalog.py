@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dramaturg.cli import words
 from dramaturg.cli.access import Access
 from dramaturg.cli.output import table, visible
-from dramaturg.engine.errors import JSON, NotFound
+from dramaturg.engine.errors import JSON, DefinitionError, NotFound
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -29,6 +29,25 @@ def load(access: Access, paths: Sequence[Path] = ()) -> tuple[Pack, ...]:
     from dramaturg.engine.packs.loader import load_packs
 
     return load_packs(paths or access.settings.packs)
+
+
+def ref_of(access: Access, path: Path) -> str:
+    """Return the ref of the workflow in a file.
+
+    Raises:
+        DefinitionError: with every problem of it, and of the packs that it is checked against.
+    """
+    from dramaturg.engine.packs.loader import load_workflow_file
+
+    return next(iter(load_workflow_file(path, load(access)).workflows))
+
+
+def refs(access: Access) -> frozenset[str]:
+    """Return what can be found on the pack path; nothing if it does not load."""
+    try:
+        return frozenset(ref for pack in load(access) for ref in (*pack.actions, *pack.workflows))
+    except DefinitionError:
+        return frozenset()
 
 
 def packs(access: Access) -> list[dict[str, JSON]]:

@@ -10,8 +10,9 @@ import click
 from dramaturg.cli import catalog
 from dramaturg.cli.app import App, examples, pass_app
 from dramaturg.cli.output import Format, Output, format_option
+from dramaturg.cli.problems import report
 from dramaturg.cli.words import counted
-from dramaturg.engine.errors import UsageError
+from dramaturg.engine.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,13 +65,18 @@ def validate(app: App, paths: tuple[Path, ...], fmt: Format) -> None:
     Each of PATHS is a pack or a folder of packs; without any, the pack path is checked. Exit 3 if something is wrong.
     """
     output = Output(fmt)
-    found = catalog.load(app.access, _there(paths))
-    if fmt != "text":
-        output.json({"valid": True, "packs": [p.ref for p in found], "problems": []})
-        return
-    for each in found:
-        parts = f"{counted(len(each.actions), 'action')}, {counted(len(each.workflows), 'workflow')}"
-        output.line(f"{each.ref}: {parts}, no problems")
+    given = _there(paths)
+    try:
+        found = catalog.load(app.access, given)
+    except DefinitionError as error:
+        report(output, {"packs": []}, error.problems, valid=False)
+        raise click.exceptions.Exit(error.exit_code) from None
+    problems = [problem for each in found for problem in each.warnings]
+    report(output, {"packs": [each.ref for each in found]}, problems, valid=True)
+    if fmt == "text":
+        for each in found:
+            parts = f"{counted(len(each.actions), 'action')}, {counted(len(each.workflows), 'workflow')}"
+            output.line(f"{each.ref}: {parts}: valid")
 
 
 @pack.command()
@@ -88,10 +94,12 @@ def register(app: App, paths: tuple[Path, ...], fmt: Format) -> None:
     with app.access.service(create=True) as service:
         done = service.register(given or None)
     if fmt != "text":
-        output.json({"packs": list(done.packs), "new": list(done.new)})
+        output.json({"packs": list(done.packs), "new": list(done.new), "removed": list(done.removed)})
         return
     for ref in done.new:
         output.line(f"{ref}: new revision")
+    for ref in done.removed:
+        output.line(f"{ref}: taken away")
     output.say(f"{counted(len(done.packs), 'pack')}: {counted(len(done.new), 'new revision')}")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dramaturg.cli.output import visible
+from dramaturg.cli.output import Output, visible
 from dramaturg.cli.words import counted
-from dramaturg.engine.errors import DramaturgError, InvalidParameters, Problem, Unreachable
+from dramaturg.engine.errors import JSON, DramaturgError, InvalidParameters, Problem, Unreachable
 
 #: What a report is made to fit; a path is never broken, because people paste it.
 WIDTH = 80
@@ -25,8 +25,16 @@ def describe(problems: Sequence[Problem]) -> Iterator[str]:
     yield ", ".join(counted(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n)
 
 
-def problem_json(problem: Problem) -> dict[str, object]:
-    """Return a problem for `-o json`."""
+def report(output: Output, subject: Mapping[str, JSON], problems: Sequence[Problem], *, valid: bool) -> None:
+    """Print a verdict as the answer: in text every problem, in JSON `subject`, `valid` and `problems`."""
+    if output.format != "text":
+        output.json({**subject, "valid": valid, "problems": [_record(problem) for problem in problems]})
+    elif problems:
+        for line in describe(problems):
+            output.raw(line)
+
+
+def _record(problem: Problem) -> dict[str, JSON]:
     names = ("severity", "code", "message", "path", "line", "column", "hint")
     return {name: getattr(problem, name) for name in names}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from dramaturg.cli import parameters, words
+from dramaturg.cli import catalog, parameters, words
 from dramaturg.cli.access import Access
 from dramaturg.cli.app import App, examples, pass_app
 from dramaturg.cli.ending import finish, waiting_over
@@ -21,7 +21,7 @@ from dramaturg.cli.live import Follower, WaitingOver, view_for
 from dramaturg.cli.naming import is_file
 from dramaturg.cli.output import Format, Output, format_option
 from dramaturg.cli.stream import HistoryStream
-from dramaturg.engine.errors import JSON, UsageError
+from dramaturg.engine.errors import JSON, NotFound, UsageError
 
 if TYPE_CHECKING:
     from dramaturg.engine.service import Service, StartedRun
@@ -86,9 +86,9 @@ def run(
     output = Output(fmt)
     app.access.require_broker()
     with app.access.service(create=True) as service, _interruptible():
-        ref = _register(service, what)
+        ref = _register(app.access, service, what)
         values = parameters.read(ref, given, file, _declared(service, ref))
-        started = service.start(ref, values, id=run_id, if_exists=_POLICIES[if_exists])
+        started = _start(app.access, service, ref, values, run_id, _POLICIES[if_exists])
         if detach:
             _detached(app.access, service, started, output)
             return
@@ -102,17 +102,31 @@ def run(
     finish(output, record, hints=True)
 
 
-def _register(service: Service, what: str) -> str:
-    """Register what is found on the pack path, and the file if one is named; return the ref to run."""
+def _register(access: Access, service: Service, what: str) -> str:
+    """Register what is to be found without being asked, and the file if one is named; return the ref to run."""
     if not is_file(what):
-        service.register()
+        if access.registers:
+            service.register()
         return what
     path = Path(what)
     if not path.is_file():
         raise UsageError(
             f"{what}: there is no such file", hint="a workflow is named by its ref, or by a file's path"
         )
-    return service.register(file=path).refs[0]
+    ref = catalog.ref_of(access, path)
+    service.register(file=path)
+    return ref
+
+
+def _start(
+    access: Access, service: Service, ref: str, values: Mapping[str, JSON], run_id: str | None, policy: str
+) -> StartedRun:
+    try:
+        return service.start(ref, values, id=run_id, if_exists=policy)
+    except NotFound as error:
+        if not access.registers and ref in catalog.refs(access):
+            error.hint = "it is on the pack path: `dramaturg pack register` puts it into the database"
+        raise
 
 
 def _declared(service: Service, ref: str) -> Mapping[str, JSON] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,11 +14,11 @@ from dramaturg.cli.access import Access
 from dramaturg.cli.app import App, examples, pass_app
 from dramaturg.cli.naming import is_file
 from dramaturg.cli.output import Format, Output, format_option
-from dramaturg.cli.problems import describe, problem_json
+from dramaturg.cli.problems import report
 from dramaturg.engine.errors import DefinitionError, NotFound, Problem, UsageError
 
-#: Exit code of an invalid definition (DESIGN 8).
-INVALID = 3
+if TYPE_CHECKING:
+    from dramaturg.engine.packs.manifest import Pack
 
 
 @click.group()
@@ -42,15 +43,11 @@ def validate(app: App, what: str, strict: bool, fmt: Format) -> None:
     except DefinitionError as error:
         ref, found = what, error.problems
     invalid = any(strict or problem.severity == "error" for problem in found)
-    if fmt == "json":
-        output.json({"ref": ref, "valid": not invalid, "problems": [problem_json(p) for p in found]})
-    elif not found:
-        output.line(f"{ref}: no problems")
-    else:
-        for line in describe(found):
-            output.raw(line)
+    report(output, {"ref": ref}, found, valid=not invalid)
+    if fmt == "text" and not found:
+        output.line(f"{ref}: valid")
     if invalid:
-        raise click.exceptions.Exit(INVALID)
+        raise click.exceptions.Exit(DefinitionError.exit_code)
 
 
 def _check(access: Access, what: str) -> tuple[str, Sequence[Problem]]:
@@ -69,4 +66,9 @@ def _check(access: Access, what: str) -> tuple[str, Sequence[Problem]]:
             f"there is no workflow {what!r} on the pack path",
             hint=f"did you mean {' or '.join(near)}?" if near else "`dramaturg pack list` names the packs",
         )
-    return what, [p for p in workflows[what].warnings if p.ref == what]
+    return what, warnings_of(workflows[what], what)
+
+
+def warnings_of(pack: Pack, ref: str) -> Sequence[Problem]:
+    """Return what was noted about one workflow of a pack."""
+    return [problem for problem in pack.warnings if problem.path == pack.files.get(ref)]

@@ -58,6 +58,32 @@ def visit(task: str, status: str = "succeeded", **more: Any) -> dict[str, Any]:
     return {**known, **more}
 
 
+#: What is on the pack path.
+PACKS = (
+    SimpleNamespace(
+        ref="shop",
+        label="Shop",
+        version="2",
+        path=Path("packs/shop"),
+        tags=(),
+        warnings=(),
+        files={},
+        actions={
+            "shop.price": SimpleNamespace(
+                label="Price", description="Look it up.\nSlowly.", parameters={"article": {"type": "string"}}
+            )
+        },
+        workflows={
+            "shop.order": SimpleNamespace(
+                label="Order",
+                description="",
+                parameters={"n": {"type": ["integer", "null"], "required": True, "default": 3}},
+            )
+        },
+    ),
+)
+
+
 @dataclass
 class FakeService:
     """Says what a test has told it to say, and remembers what it was asked."""
@@ -66,6 +92,7 @@ class FakeService:
     visits: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     chunks: list[dict[str, Any]] = field(default_factory=list)
+    stored: list[dict[str, Any]] = field(default_factory=list)
     declared: dict[str, Any] | None = None
     findings: list[Any] = field(default_factory=list)
     #: What happens at each look at a run that is waited for, one after the other.
@@ -80,7 +107,13 @@ class FakeService:
     def register(self, paths: Sequence[Path] | None = None, file: Path | None = None) -> Any:
         self._fail()
         self.asked.append(("register", paths, file))
-        return SimpleNamespace(packs=["shop"], new=["shop.order"], refs=["shop.order"])
+        return SimpleNamespace(packs=("shop",), new=("shop.order",), removed=("shop.old",))
+
+    def packs(self) -> list[dict[str, Any]]:
+        return self.stored
+
+    def pack(self, ref: str) -> dict[str, Any]:
+        return {**self.stored[0], "contents": []}
 
     def actions(self, pack: str | None = None) -> list[dict[str, Any]]:
         return [{"ref": "shop.order", "parameters": self.declared}]
@@ -160,6 +193,10 @@ class FakeAccess(Access):
         return self.is_embedded
 
     @property
+    def registers(self) -> bool:
+        return self.is_embedded
+
+    @property
     def database(self) -> str:
         return "sqlite:////somewhere/dramaturg.db"
 
@@ -198,6 +235,12 @@ class FakeAccess(Access):
 
 
 @pytest.fixture
+def pack() -> Any:
+    """The pack that is on the pack path."""
+    return PACKS[0]
+
+
+@pytest.fixture
 def service() -> FakeService:
     """A service that knows nothing yet."""
     return FakeService()
@@ -213,6 +256,7 @@ def access(service: FakeService) -> FakeAccess:
 def invoke(access: FakeAccess, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run the command line: ``invoke("show", "r-1")``; streams are no terminals."""
     monkeypatch.delenv("DRAMATURG_DEBUG", raising=False)
+    monkeypatch.setattr("dramaturg.cli.catalog.load", lambda access, paths=(): PACKS)
 
     def call(*arguments: str, **more: Any) -> Result:
         return CliRunner().invoke(cli, list(arguments), obj=App(access=access), **more)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from click.testing import Result
 
-from dramaturg.engine.errors import Unreachable
+from dramaturg.engine.errors import DefinitionError, Problem, Unreachable
 
 Invoke = Callable[..., Result]
 
@@ -54,6 +56,8 @@ def test_doctor_prints_findings(invoke: Invoke, service: Any) -> None:
         "✓ database answers",
         "✗ 3 tasks wait",
         "  start one: dramaturg worker",
+        "✓ there is no broker: `run` and `worker` serve tasks in their own process",
+        "✓ packs on the pack path: shop",
     ]
     assert json.loads(invoke("doctor", "-o", "json").stdout)[0] == {
         "level": "ok",
@@ -66,3 +70,26 @@ def test_doctor_without_a_database_exits_7(invoke: Invoke, service: Any) -> None
     """The one thing that it can't look past."""
     service.error = Unreachable("database postgresql://h/d: connection refused")
     assert invoke("doctor").exit_code == 7
+
+
+def test_doctor_tells_of_a_dead_broker_and_of_broken_packs(
+    invoke: Invoke, access: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a finding, not the end."""
+
+    def broken(*_: object) -> None:
+        raise DefinitionError([Problem(code="c", message="m")])
+
+    monkeypatch.setattr("dramaturg.cli.catalog.load", broken)
+    access.is_embedded = False
+    access.broker_error = Unreachable("broker redis://h: connection refused")
+    done = invoke("doctor", "-o", "json")
+    assert done.exit_code == 0
+    assert [f["level"] for f in json.loads(done.stdout)] == ["problem", "problem"]
+
+
+def test_doctor_before_the_first_run(invoke: Invoke, access: Any) -> None:
+    """No database yet is no problem."""
+    access.missing = Path("/somewhere/dramaturg.db")
+    done = invoke("doctor")
+    assert (done.exit_code, "no database" in done.stdout) == (0, True)

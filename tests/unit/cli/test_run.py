@@ -161,14 +161,28 @@ def test_jsonl_streams_the_history_and_ends_with_the_run(invoke: Invoke, service
     assert lines == [*events, service.known["r-1"]]
 
 
-def test_a_file_is_registered_and_run_by_its_ref(invoke: Invoke, service: Any, tmp_path: Path) -> None:
+def test_a_file_is_registered_and_run_by_its_ref(
+    invoke: Invoke, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """FILE: what is in it is registered, and its ref started."""
+    monkeypatch.setattr("dramaturg.cli.catalog.ref_of", lambda _access, _path: "shop.order")
     path = tmp_path / "order.yaml"
     path.write_text("ref: shop.order\n")
     service.script = [service.ends("r-1")]
     assert invoke("run", str(path)).exit_code == 0
     assert ("register", None, path) in service.asked
     assert started(service)[1] == "shop.order"
+
+
+def test_on_a_server_starting_registers_nothing(invoke: Invoke, service: Any, access: Any) -> None:
+    """What a ref means there is moved by a deployment; what is only on the pack path is told as such."""
+    access.is_embedded = False
+    service.start = lambda *_, **__: (_ for _ in ()).throw(NotFound("there is no action", hint="near"))
+    done = invoke("run", "shop.order")
+    assert done.exit_code == 6
+    assert "dramaturg pack register" in done.stderr
+    assert "hint: near" in invoke("run", "shop.other").stderr
+    assert not any(call[0] == "register" for call in service.asked)
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(invoke: Invoke) -> None:
