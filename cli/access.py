@@ -137,10 +137,9 @@ class Access:
         if self.embedded:
             return
         from dramaturg.actors.client import Courier
-        from dramaturg.engine.service import StartedRun
 
         courier = Courier(self.settings)
-        courier.started(StartedRun(run_id="", key=run, created=False))
+        courier.tell(run)
         courier.close()
 
     def work(self, *, queues: Sequence[str], processes: int, threads: int) -> int:

@@ -21,7 +21,7 @@ from dramaturg.cli.live import Follower, WaitingOver, view_for
 from dramaturg.cli.naming import is_file
 from dramaturg.cli.output import Format, Output, format_option
 from dramaturg.cli.stream import HistoryStream
-from dramaturg.engine.errors import JSON, NotFound, UsageError
+from dramaturg.engine.errors import JSON, NotFound, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from dramaturg.engine.service import Service, StartedRun
@@ -96,7 +96,7 @@ def run(
             record = _attend(app.access, service, started, output, timeout)
         except WaitingOver:
             waiting_over(output, service.describe(started.run_id), timeout, _again(what, started.run_id))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Unreachable):
             _left(output, what, started.run_id)
             raise
     finish(output, record, hints=True)
@@ -173,7 +173,7 @@ def _again(what: str, run_id: str) -> str:
 
 
 def _left(output: Output, what: str, run_id: str) -> None:
-    """Say how to go on after Ctrl-C."""
+    """Say how to go on when waiting has ended before its time."""
     output.say()
     output.say(f"run {run_id} stands as it is")
     output.say(f"  go on:      {_again(what, run_id)}")

@@ -6,6 +6,7 @@ import click
 
 from dramaturg.cli.access import THREADS
 from dramaturg.cli.app import App, examples, pass_app
+from dramaturg.cli.output import Output
 from dramaturg.engine.errors import UsageError
 
 
@@ -30,5 +31,7 @@ def worker(app: App, queues: str | None, processes: int, threads: int) -> None:
     names = tuple(name.strip() for name in queues.split(",")) if queues is not None else ()
     if not all(names):
         raise UsageError(f"--queues {queues!r}: an empty name", hint="write names with a comma between them")
+    kinds = f"queues {', '.join(names)}" if names else "all queues"
+    Output().say(f"serving {kinds} of {app.access.database}; Ctrl-C stops it")
     code = app.access.work(queues=names, processes=processes, threads=threads)
     raise click.exceptions.Exit(code)

@@ -152,6 +152,22 @@ def test_interrupt_leaves_the_run_and_says_how_to_go_on(invoke: Invoke, service:
     assert not any(call[0] == "cancel" for call in service.asked)
 
 
+def test_a_database_that_goes_away_is_told_with_how_to_go_on(
+    invoke: Invoke, service: Any, access: Any
+) -> None:
+    """Exit 7; the worker ends in order."""
+
+    def gone() -> None:
+        raise Unreachable("database sqlite:///x: disk I/O error")
+
+    service.script = [gone]
+    done = invoke("run", "shop.order")
+    assert done.exit_code == 7
+    assert "--id r-1" in done.stderr
+    assert done.stderr.endswith("error: database sqlite:///x: disk I/O error\n")
+    assert access.served == ["+r-1", "-r-1"]
+
+
 def test_jsonl_streams_the_history_and_ends_with_the_run(invoke: Invoke, service: Any) -> None:
     """Records as they come, none twice, then the run."""
     events = [{"seq": n, "type": "task_scheduled", "at": "2026-03-01T12:00:00Z"} for n in (1, 2, 3)]
