@@ -134,6 +134,13 @@ class Fields:
         node = self.take(key)
         return default if node is None else self._text(node, key) or default
 
+    def version(self) -> str:
+        """Read a version: a text, or a number as it is written. It is for people: 1.10 stays what it looks like."""
+        node = self.take("version")
+        if node is not None and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+            return str(node.value) if node.written is None else node.written
+        return self.text("version", "1")
+
     def optional_text(self, key: str) -> str | None:
         """Read a text that may be left out and may not be empty."""
         node = self.take(key)

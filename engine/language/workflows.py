@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dramaturg.engine.errors import JSON
-from dramaturg.engine.language.actions import POLICY_KEYS, RUNTIME_KEYS, Metadata, read_metadata
+from dramaturg.engine.language.actions import RUNTIME_KEYS, Metadata, read_metadata, refuse_runtime
 from dramaturg.engine.language.checks import Shape, check_shape
 from dramaturg.engine.language.fields import Draft, Fields, NamesOf
 from dramaturg.engine.language.inspect import check_expressions
@@ -61,11 +61,7 @@ def read_companion(
     fields = Fields(action, draft, "", "the action of a workflow")
     fields.take("workflow_file")
     metadata = read_metadata(fields, ref)
-    fields.refuse(
-        RUNTIME_KEYS, "definition.no_effect", "`{key}`: an action with a `workflow_file` has no runtime"
-    )
-    hint = "tasks have it; the time limit of the run stands in the graph's file"
-    fields.refuse(POLICY_KEYS, "definition.no_effect", "`{key}` is not for the action of a workflow", hint)
+    refuse_runtime(fields)
     message = "`{key}` belongs into the file of the graph"
     fields.refuse(sorted(GRAPH_KEYS), "workflow.wrong_file", message)
     fields.finish()
@@ -83,7 +79,7 @@ def _graph(
     if fields.take("unhandled_failure") is not None:
         _unhandled(fields)
     values: dict[str, Any] = {
-        "version": _version(fields),
+        "version": fields.version(),
         "vars": _pairs(fields, draft, "vars", lambda index: ("initial", index), check_variable),
         "output_map": _pairs(fields, draft, "output_map", lambda index: ("output", index), _output_name),
         "timeout": fields.duration("timeout", ("run", 0)),
@@ -163,14 +159,6 @@ def _unhandled(fields: Fields) -> None:
     if fields.choice("unhandled_failure", ("end", "wait"), "end") == "wait":
         message = "`unhandled_failure: wait` is not yet supported"
         fields.error("workflow.not_yet_supported", message, "unhandled_failure")
-
-
-def _version(fields: Fields) -> str:
-    node = fields.take("version")
-    if node is not None and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        # A version is for people: 1.10 stays what it looks like.
-        return str(node.value) if node.written is None else node.written
-    return fields.text("version", "1")
 
 
 def _limits(fields: Fields, draft: Draft) -> int:
