@@ -128,10 +128,12 @@ def _set_variables(turn: Turn, scope: Scope) -> None:
     Raises:
         EvaluationError: one does not render; those before it are set.
     """
-    for name, template in turn.program.vars:
-        turn.variables[name] = scope.render(template)
-    if turn.variables:
-        turn.event("variables_published", data={"values": dict(turn.variables)})
+    try:
+        for name, template in turn.program.vars:
+            turn.variables[name] = scope.render(template)
+    finally:
+        if turn.variables:
+            turn.event("variables_published", data={"values": dict(turn.variables)})
 
 
 def _cancel(turn: Turn, request: CancelRequested) -> None:

@@ -95,9 +95,10 @@ class Scope:
         self._visit = visit
         self._ended = ended
         self._result = result
-        self._changes = changes or {}
+        # Not a copy, and `or` would make one of an empty map: what is published later must be seen.
+        self._changes = {} if changes is None else changes
         self._reads = Reads()
-        self.local: dict[str, JSON] = local or {}
+        self.local: dict[str, JSON] = {} if local is None else local
 
     def render(self, template: Template) -> JSON:
         """Render a template here."""
