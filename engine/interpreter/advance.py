@@ -109,7 +109,7 @@ def _start(turn: Turn) -> None:
     turn.require(_started_keys(program))
     scope = Scope(turn)
     try:
-        deadline = rendered(scope, program.timeout, lambda value: seconds(value, "timeout"))
+        deadline = rendered(scope, program.timeout, lambda value: seconds(value, "timeout", zero=False))
         _set_variables(turn, scope)
     except EvaluationError as error:
         close(turn, "failed", expression_failure(error))

@@ -15,9 +15,11 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST = 100 * 366 * 86400.0
 
 
-def seconds(value: JSON, what: str) -> float:
+def seconds(value: JSON, what: str, *, zero: bool = True) -> float:
     """Return a duration: seconds as a number, or "90s", "5m", "2h", "1d".
 
+    Args:
+        zero: whether 0 is one (a delay), or not (a timeout).
     Raises:
         ValueError: it is no duration; the message names `what`.
     """
@@ -27,9 +29,9 @@ def seconds(value: JSON, what: str) -> float:
         scale = _UNITS.get(text[-1:])
         number = _parsed(text[:-1] if scale else text)
         number = None if number is None else number * (scale or 1.0)
-    if not _is_number(number) or not math.isfinite(number) or number < 0:
+    if not _is_number(number) or not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(
-            f'{what} must be seconds (a number from 0 up) or text such as "90s", "5m", "2h", "1d", not {value!r}'
+            f'{what} must be seconds (a number {"from 0 up" if zero else "above 0"}) or text such as "90s", "5m", "2h", "1d", not {value!r}'
         )
     return min(float(number), LONGEST)
 

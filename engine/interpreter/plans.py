@@ -18,7 +18,6 @@ from dramaturg.engine.interpreter.scope import Scope
 from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, Lineage
 from dramaturg.engine.interpreter.times import seconds_until
 from dramaturg.engine.interpreter.turn import Turn
-from dramaturg.engine.language.model import RetryDef
 from dramaturg.engine.language.program import RetryProgram, TaskProgram
 
 T = TypeVar("T")
@@ -63,7 +62,7 @@ def make_plan(turn: Turn, task: TaskProgram, scope: Scope) -> tuple[Plan, Action
         NotStarted, EvaluationError: something cannot be had, or makes no sense.
     """
     info = _find_action(turn, task, scope)
-    timeout = rendered(scope, task.timeout, lambda value: seconds(value, "timeout"))
+    timeout = rendered(scope, task.timeout, lambda value: seconds(value, "timeout", zero=False))
     delay = rendered(scope, task.delay, lambda value: seconds(value, "delay"))
     policy: dict[str, JSON] = {"kind": info.kind, "on_lost": task.on_lost, "retry": _retry(task, info, scope)}
     if delay:
@@ -196,25 +195,6 @@ def _rendered_retry(retry: RetryProgram, scope: Scope) -> JSON:
         "factor": 2.0 if factor is None else factor,
         "max_delay": rendered(scope, retry.max_delay, lambda value: seconds(value, "max_delay")),
         "jitter": rendered(scope, retry.jitter, lambda value: number(value, "jitter", most=1.0)) or 0.0,
-        "non_retryable": list(retry.non_retryable),
-    }
-
-
-def plain_retry(retry: RetryDef | None) -> dict[str, JSON] | None:
-    """Return an action's own policy as plain numbers, for ActionInfo.
-
-    Raises:
-        ValueError: a number in it makes no sense.
-    """
-    if retry is None:
-        return None
-    return {
-        "count": whole(retry.count, "count", least=0),
-        "delay": seconds(retry.delay, "delay"),
-        "backoff": retry.backoff,
-        "factor": number(retry.factor, "factor"),
-        "max_delay": None if retry.max_delay is None else seconds(retry.max_delay, "max_delay"),
-        "jitter": number(retry.jitter, "jitter", most=1.0),
         "non_retryable": list(retry.non_retryable),
     }
 

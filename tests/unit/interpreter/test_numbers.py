@@ -28,6 +28,13 @@ def test_what_is_no_duration(value):
         seconds(value, "delay")
 
 
+@pytest.mark.parametrize("value", [0, "0s", 0.0])
+def test_no_time_at_all_is_a_delay_and_no_timeout(value):
+    assert seconds(value, "delay") == 0
+    with pytest.raises(ValueError, match=r"^timeout must be seconds \(a number above 0\)"):
+        seconds(value, "timeout", zero=False)
+
+
 @pytest.mark.parametrize(("value", "expected"), [(3, 3), (3.0, 3), ("3", 3), (-2, -2)])
 def test_whole_numbers(value, expected):
     assert whole(value, "count") == expected
