@@ -2,6 +2,9 @@
 
 A broker carries messages that hold only ids, and only our own middleware: no retries, delays, results, time limits
 or age limits. What they are for, the engine does in the database, where nothing is lost.
+
+An app that uses Dramatiq itself must not share queues with us: each would fetch messages that it has no actor for. On
+Redis our keys have a namespace of their own; RabbitMQ needs a virtual host for Dramaturg (``amqp://host/dramaturg``).
 """
 
 from __future__ import annotations
@@ -83,7 +86,6 @@ def _redis(url: str) -> Broker:
 
 def _rabbitmq(url: str) -> Broker:
     try:
-        import pika  # type: ignore[import-not-found, import-untyped, unused-ignore]
         from dramatiq.brokers.rabbitmq import RabbitmqBroker
     except ImportError as error:
         raise _missing(url, "rabbitmq", error) from None
@@ -95,9 +97,16 @@ def _rabbitmq(url: str) -> Broker:
     try:
         broker.connection  # noqa: B018 - connects
         del broker.connection
-    except (pika.exceptions.AMQPError, OSError) as error:
-        raise _unreachable(url, error) from error
+    except Exception as error:  # pika's have no common base
+        raise _unreachable(url, _cause(error)) from error
     return broker  # type: ignore[no-any-return]
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what pika's errors wrap: their own message is empty."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    return getattr(error, "exception", error)
 
 
 def _with_timeouts(url: str) -> str:

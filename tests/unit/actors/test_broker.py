@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -119,3 +120,46 @@ def test_importing_the_actors_makes_no_global_broker() -> None:
         "assert 'redis' not in sys.modules, 'redis is an extra'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def rabbitmq(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Put a stand-in for Dramatiq's RabbitMQ broker in place; notes how it is made."""
+    noted: dict[str, Any] = {}
+
+    class Stock:
+        def __init__(self, **options: Any) -> None:
+            noted.update(options)
+
+        @property
+        def connection(self) -> object:
+            if "error" in noted:
+                raise noted["error"]
+            noted["connected"] = True
+            return object()
+
+        @connection.deleter
+        def connection(self) -> None:
+            noted["connected"] = False
+
+    module: Any = ModuleType("dramatiq.brokers.rabbitmq")
+    module.RabbitmqBroker = Stock
+    monkeypatch.setitem(sys.modules, "dramatiq.brokers.rabbitmq", module)
+    return noted
+
+
+def test_rabbitmq_confirms_what_it_takes_and_has_no_middleware(rabbitmq: dict[str, Any]) -> None:
+    make_broker(settings("amqp://h/v"))
+    assert (rabbitmq["confirm_delivery"], rabbitmq["middleware"]) == (True, [])
+    assert rabbitmq["url"].startswith("amqp://h/v?")
+    # It was asked whether it is there, and the connection was given back.
+    assert rabbitmq["connected"] is False
+
+
+def test_a_rabbitmq_that_is_not_there_is_said_with_its_cause(rabbitmq: dict[str, Any]) -> None:
+    class Connector(Exception):
+        exception = ConnectionRefusedError(111, "Connection refused")
+
+    rabbitmq["error"] = RuntimeError(Connector())
+    with pytest.raises(Unreachable, match=r"^broker amqp://h/v: \[Errno 111\] Connection refused$"):
+        make_broker(settings("amqp://h/v"))
