@@ -93,7 +93,11 @@ class Builder:
         if not isinstance(root, nodes.Name) or (self.words and root.name in WORDS):
             return self._follow(self.build(root), _written(root), links)
         steps = self._steps(links)
-        value, path, used = self.resolver.resolve(root.name, steps, root.lineno)
+        try:
+            value, path, used = self.resolver.resolve(root.name, steps, root.lineno)
+        except Fault as fault:
+            fault.offset = root.lineno if fault.offset is None else fault.offset
+            raise
         return self._follow(value, path, links[used:])
 
     def _steps(self, links: Sequence[nodes.Getattr | nodes.Getitem]) -> list[Step]:

@@ -73,7 +73,7 @@ class Function:
         """
         places = [p.name for p in self.parameters if not p.keyword]
         if len(given) > len(places) and self.rest is None:
-            raise Fault(f"{self.name}() takes {_count(len(places))}, not {len(given)}")
+            raise Fault(f"{self.name}() takes {_count(len(places))}, and gets {len(given)}")
         found: dict[str, _T] = dict(zip(places, given, strict=False))
         for name, value in named.items():
             if name not in (p.name for p in self.parameters):
@@ -92,7 +92,7 @@ class Function:
         Raises:
             Fault: an argument is of the wrong type, the budget is used up, or the function has no value.
         """
-        cost, parameters = 1, self.parameters
+        cost, parameters = 2, self.parameters
         for index, value in enumerate(values):
             parameter = parameters[index] if index < len(parameters) else self.rest
             if parameter is not None and parameter.kinds is not None and type(value) not in parameter.kinds:

@@ -136,7 +136,7 @@ def admit(frame: Frame, value: JSON) -> JSON:
     stack: list[tuple[JSON, int]] = [(value, 1)]
     while stack:
         part, depth = stack.pop()
-        frame.step(1)
+        frame.step(2)
         kind = type(part)
         if kind is str:
             text(part)

@@ -170,7 +170,7 @@ def _tokens(expression: str, offset: int) -> Iterator[tuple[int, str, str]]:
 
 def _readable(message: str) -> str:
     """Return Jinja's message in words that fit an expression without a template around it."""
-    message = re.sub(r"'?end of (?:template|print statement)'?", "the end of the expression", message)
+    message = re.sub(r"'?end of (?:template|print statement)'?", "end of the expression", message)
     return message.replace("unexpected char ", "unexpected character ").replace(
         "expected token ", "expected "
     )
