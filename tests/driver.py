@@ -78,6 +78,7 @@ def rehearse(
     answers: Mapping[str, Answer | Sequence[Answer] | Script] | None = None,
     *,
     parameters: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
     actions: Callable[[str], ActionInfo | None] | None = None,
     choose: Choice = first,
     batch: int = 1,
@@ -87,7 +88,9 @@ def rehearse(
 ) -> Rehearsal:
     """Return a run that is ready to be played; after each advance its history is compared with its tables."""
     compiled = program(text) if isinstance(text, str) else text
-    memory = Memory(compiled, actions=actions or workers(), parameters=parameters, preload=preload)
+    memory = Memory(
+        compiled, actions=actions or workers(), parameters=parameters, config=config, preload=preload
+    )
     return Rehearsal(memory, scripted(answers or {}), choose=choose, batch=batch, checked=checked, **more)
 
 

@@ -114,17 +114,9 @@ def render_input(task: TaskProgram, info: ActionInfo, scope: Scope) -> dict[str,
 
 
 def execution(
-    turn: Turn,
-    plan: Plan,
-    values: JSON,
-    *,
-    task: str,
-    visit: int,
-    lineage: Lineage,
-    item: int = NO_ITEM,
-    held: bool = False,
+    turn: Turn, plan: Plan, values: JSON, *, task: str, visit: int, lineage: Lineage, item: int = NO_ITEM
 ) -> Schedule:
-    """Return the command that makes an execution; `held`: an item that waits for its Release.
+    """Return the command that makes an execution.
 
     Raises:
         NotStarted: a wait whose input does not say how long.
@@ -137,8 +129,6 @@ def execution(
         status = "scheduled"
     elif plan.kind == "workflow":
         status = "running"
-    if held:
-        status, due = "scheduled", None
     return Schedule(
         task=task,
         visit=visit,

@@ -292,8 +292,6 @@ class Turn:
 
     def decision(self) -> Decision:
         """Return everything that was decided."""
-        if self.entropy.used:
-            self.remark("entropy", [*self.events[-1].data.get("entropy", ()), *self.entropy.used])
         return Decision(
             run=replace(
                 self.run,

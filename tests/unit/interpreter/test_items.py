@@ -44,6 +44,20 @@ output_map: {r: "{{ r }}", items: "{{ task.a.items }}"}
     assert (two["status"], two["error"]["message"], two["error"]["item"]) == ("failed", "boom", 1)
 
 
+def test_what_ended_in_this_very_decision_is_seen_by_the_transitions():
+    text = """
+tasks:
+  a:
+    with_items: [0, 1, 2]
+    concurrency: 1
+    next: [{when: failed, publish: [{i: "{{ task.a.items }}"}, {r: "{{ result() }}"}], do: noop}]
+"""
+    memory = play(text, {"a": by_item(i0=failed("boom"))})
+    assert [one["status"] for one in memory.variables["i"]] == ["failed", "skipped", "skipped"]
+    assert memory.variables["i"][0]["error"]["item"] == 0
+    assert memory.variables["r"] == [None, None, None]
+
+
 def test_an_empty_list_succeeds_with_an_empty_list():
     memory = play("tasks: {a: {with_items: [], next: [{when: succeeded, publish: [r], do: noop}]}}")
     assert memory.variables == {"r": []}

@@ -225,6 +225,12 @@ tasks:
     assert one["s"]["workflow_start"] == one["s"]["now"] == "2026-01-01T00:00:00.000000Z"
 
 
+def test_the_packs_configuration():
+    text = "vars: {region: '{{ config.region }}'}\ntasks: {a: {input: {r: '{{ config.region }}'}}}\noutput_map: {r: '{{ config.region }}{{ region }}'}"
+    memory = play(text, config={"region": "eu"})
+    assert (memory.visits("a")[0].made.input, memory.output) == ({"r": "eu"}, {"r": "eueu"})
+
+
 def test_fields_of_tasks():
     memory = play(
         """
