@@ -5,7 +5,7 @@ The words after a fence say what is done with a block:
 * ``yaml workflow``, ``yaml action``, ``yaml pack``, ``yaml task``: checked as such; with ``file=NAME`` also written to that
   file, for the blocks below it;
 * ``console``: the lines that begin with ``$`` are run, and must print what is below them (``...`` stands for anything) and
-  end with exit code 0, or with N after ``exit=N``;
+  end with exit code 0, or with N after ``exit=N``. Progress, which goes to stderr, is not shown on the pages; errors are;
 * ``python``: run as a script; with ``file=NAME`` only written;
 * ``sh`` and ``text``: not run: what needs another machine, and pictures; ``toml``: for ``file=NAME``.
 
@@ -100,17 +100,18 @@ def check_console(block: Block, folder: Path) -> None:
         assert command.startswith("dramaturg "), f"{block.place}: only dramaturg is run here: {command}"
         done = subprocess.run(
             ["bash", "-c", command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             check=False,
             cwd=folder,
             env=environment(),
         )
         place = f"{block.place}: $ {command}"
-        assert done.returncode == int(block.options.get("exit", 0)), f"{place}\n{done.stdout}"
-        same = doctest.OutputChecker().check_output(want, done.stdout, LIKE)
-        assert same, f"{place}\n--- wanted:\n{want}\n--- printed:\n{done.stdout}"
+        code = int(block.options.get("exit", 0))
+        assert done.returncode == code, f"{place}\n{done.stdout}{done.stderr}"
+        got = done.stdout + (done.stderr if code else "")
+        same = doctest.OutputChecker().check_output(want, got, LIKE)
+        assert same, f"{place}\n--- wanted:\n{want}\n--- printed:\n{got}"
 
 
 def check_python(block: Block, folder: Path) -> None:

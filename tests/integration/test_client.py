@@ -34,7 +34,7 @@ tasks:
   refuse:
     action: core.fail
     input: {message: not today, type: Refused}
-output_map: {kept: yes}
+output_map: {kept: true}
 """,
     "doze": """
 tasks:
