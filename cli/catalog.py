@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from dramaturg.cli import words
 from dramaturg.cli.access import Access
 from dramaturg.cli.output import table, visible
-from dramaturg.engine.errors import JSON, DefinitionError, NotFound
+from dramaturg.engine.errors import JSON, DefinitionError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from dramaturg.engine.language.model import ActionDef, WorkflowDef
     from dramaturg.engine.packs.manifest import Pack
 
 Record = Mapping[str, JSON]
@@ -31,15 +32,20 @@ def load(access: Access, paths: Sequence[Path] = ()) -> tuple[Pack, ...]:
     return load_packs(paths or access.settings.packs)
 
 
-def ref_of(access: Access, path: Path) -> str:
-    """Return the ref of the workflow in a file.
+def from_file(access: Access, path: Path) -> tuple[Pack, str]:
+    """Return what a workflow's file brings, and the ref of the workflow.
 
     Raises:
+        UsageError: there is no such file.
         DefinitionError: with every problem of it, and of the packs that it is checked against.
     """
+    if not path.is_file():
+        hint = "a workflow is named by its ref, or by a file's path"
+        raise UsageError(f"{path}: there is no such file", hint=hint)
     from dramaturg.engine.packs.loader import load_workflow_file
 
-    return next(iter(load_workflow_file(path, load(access)).workflows))
+    pack = load_workflow_file(path, load(access))
+    return pack, next(iter(pack.workflows))
 
 
 def refs(access: Access) -> frozenset[str]:
@@ -98,7 +104,7 @@ def _record(pack: Pack) -> dict[str, JSON]:
 
 
 def _contents(pack: Pack) -> list[dict[str, JSON]]:
-    definitions = {**pack.actions, **pack.workflows}
+    definitions: dict[str, ActionDef | WorkflowDef] = {**pack.actions, **pack.workflows}
     return [
         {
             "ref": ref,

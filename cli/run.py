@@ -109,11 +109,7 @@ def _register(access: Access, service: Service, what: str) -> str:
             service.register()
         return what
     path = Path(what)
-    if not path.is_file():
-        raise UsageError(
-            f"{what}: there is no such file", hint="a workflow is named by its ref, or by a file's path"
-        )
-    ref = catalog.ref_of(access, path)
+    _, ref = catalog.from_file(access, path)
     service.register(file=path)
     return ref
 

@@ -15,7 +15,7 @@ from dramaturg.cli.app import App, examples, pass_app
 from dramaturg.cli.naming import is_file
 from dramaturg.cli.output import Format, Output, format_option
 from dramaturg.cli.problems import report
-from dramaturg.engine.errors import DefinitionError, NotFound, Problem, UsageError
+from dramaturg.engine.errors import DefinitionError, NotFound, Problem
 
 if TYPE_CHECKING:
     from dramaturg.engine.packs.manifest import Pack
@@ -51,14 +51,10 @@ def validate(app: App, what: str, strict: bool, fmt: Format) -> None:
 
 
 def _check(access: Access, what: str) -> tuple[str, Sequence[Problem]]:
+    """Return the ref of a workflow and what was noted about it."""
     if is_file(what):
-        path = Path(what)
-        if not path.is_file():
-            raise UsageError(f"{what}: there is no such file")
-        from dramaturg.engine.packs.loader import load_workflow_file
-
-        pack = load_workflow_file(path)
-        return next(iter(pack.workflows)), pack.warnings
+        pack, ref = catalog.from_file(access, Path(what))
+        return ref, warnings_of(pack, ref)
     workflows = {ref: pack for pack in catalog.load(access) for ref in pack.workflows}
     if what not in workflows:
         near = difflib.get_close_matches(what, workflows, n=3)
@@ -70,5 +66,8 @@ def _check(access: Access, what: str) -> tuple[str, Sequence[Problem]]:
 
 
 def warnings_of(pack: Pack, ref: str) -> Sequence[Problem]:
-    """Return what was noted about one workflow of a pack."""
-    return [problem for problem in pack.warnings if problem.path == pack.files.get(ref)]
+    """Return what was noted about one workflow of a pack: about the files that have its name."""
+    if len(pack.workflows) == 1:
+        return pack.warnings
+    name = ref.rpartition(".")[2]
+    return [problem for problem in pack.warnings if Path(problem.path).name.partition(".")[0] == name]

@@ -67,7 +67,6 @@ PACKS = (
         path=Path("packs/shop"),
         tags=(),
         warnings=(),
-        files={},
         actions={
             "shop.price": SimpleNamespace(
                 label="Price", description="Look it up.\nSlowly.", parameters={"article": {"type": "string"}}

@@ -181,7 +181,7 @@ def test_a_file_is_registered_and_run_by_its_ref(
     invoke: Invoke, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FILE: what is in it is registered, and its ref started."""
-    monkeypatch.setattr("dramaturg.cli.catalog.ref_of", lambda _access, _path: "shop.order")
+    monkeypatch.setattr("dramaturg.cli.catalog.from_file", lambda _access, _path: (None, "shop.order"))
     path = tmp_path / "order.yaml"
     path.write_text("ref: shop.order\n")
     service.script = [service.ends("r-1")]
