@@ -97,12 +97,12 @@ class InProcessWorker:
             self._state = "running"
             self._worker.start()
 
-    def stop(self, timeout: float = DRAIN) -> None:
-        """Take nothing new, give the actions that run at most *timeout* seconds, hand them back, end the threads."""
+    def stop(self, timeout: float | None = None) -> None:
+        """Take nothing new, give the actions that run *timeout* seconds (`DRAIN`), hand them back, end the threads."""
         if self._state != "running":
             return
         self._state = "stopped"
-        self._backstage.drain = timeout
+        self._backstage.drain = DRAIN if timeout is None else timeout
         self._worker.stop(timeout=int((self._grace + MARGIN) * 1000))
 
     def wake(self) -> None:
