@@ -178,7 +178,11 @@ class _Compiler:
             self.problem(fault, place, source)
             return constant(None)
         builder = Builder(self.names, words=words)
-        made = builder.build(tree)
+        try:
+            made = builder.build(tree)
+        except RecursionError:
+            self.problem(Fault("the expression is nested too deep", piece.offset), place, source)
+            return constant(None)
         for found in builder.problems:
             self.problem(found, place, source)
         self.reads |= builder.resolver.reads

@@ -21,8 +21,9 @@ from dramaturg.engine.expressions.faults import Fault
 MAX_EXPRESSION = 10_000
 #: Brackets inside brackets. Jinja's parser takes some 15 Python frames for each.
 MAX_BRACKETS = 30
-#: Depth of a syntax tree; evaluating one takes up to two Python frames a level.
-MAX_DEPTH = 100
+#: Depth of a syntax tree; building takes up to five Python frames a level, evaluating up to three, so that
+#: both end the same way wherever they are called.
+MAX_DEPTH = 60
 
 _ENVIRONMENT = jinja2.Environment(keep_trailing_newline=True, autoescape=False)
 #: What matters for finding the end of an expression: texts are skipped, brackets are counted.
