@@ -245,21 +245,18 @@ class Stepper:
             return Step()
         if row.retry_at is not None and row.retry_at > tx.now():
             return Step()
-        inputs: Sequence[Input]
-        applied: Sequence[int]
+        loaded = load_inputs(tx, row)
+        inputs: Sequence[Input] = loaded.inputs
         if row.state.status == "requested":
-            inputs, applied, again = (Started(),), (), True
-        else:
-            loaded = load_inputs(tx, row)
-            inputs, applied, again = loaded.inputs, loaded.applied, loaded.full
+            inputs = (Started(), *inputs)
         if not inputs:
             return Step()
         decision = self._decide(tx, row, inputs)
         spec = None
         if next_nonce is not None:
             spec = ClaimSpec(worker=self.worker, nonce=next_nonce, lease=self.lease, queues=self.queues)
-        saved = save(tx, row, decision, applied, threshold=self.soft_payload, claim=spec)
-        return self._step(row, saved, next_nonce, again)
+        saved = save(tx, row, decision, loaded.applied, threshold=self.soft_payload, claim=spec)
+        return self._step(row, saved, next_nonce, loaded.full or saved.again)
 
     def _decide(self, tx: Transaction, row: RunRow, inputs: Sequence[Input]) -> Decision:
         program = self.catalog.program(tx, row.digest)

@@ -55,9 +55,12 @@ class World:
         #: Names of the statements that were run, in order; COMMIT is one.
         self.statements: list[str] = []
         self._ahead = 0
+        self._hosts: list[Host] = []
 
     def close(self) -> None:
-        """Give the connections back."""
+        """End the hosts and give the connections back."""
+        for host in self._hosts:
+            host.close()
         self.service.close()
 
     # -- definitions ---------------------------------------------------------------------------------------
@@ -81,6 +84,7 @@ class World:
         host = self.service.host(in_process=False, **options)
         host._run = self._run
         host.send = self.messages.extend
+        self._hosts.append(host)
         return host
 
     def _run(self, request: ActionRequest, stop: Stop) -> ActionOutcome:

@@ -42,7 +42,9 @@ class Saved:
     requested: list[tuple[int, str, int]] = field(default_factory=list)
     #: Runs that an interpreter should look at: nested ones that begin or are cancelled, the one around this one.
     runs: list[int] = field(default_factory=list)
-    #: The execution that the claim took.
+    #: Whether the decision itself made something come back (what it cancelled).
+    again: bool = False
+    #: The execution that the claim took, and what was scheduled.
     claimed: tuple[int, c.Schedule] | None = None
 
 
@@ -312,6 +314,7 @@ class _Writer:
         }
         error = dumps(Failure(type="Cancelled", message=command.reason or "cancelled").to_json())
         self.tx.run(sql.CANCEL_WAITING, {**scope, "error": error})
+        self.saved.again = True
         if command.running:
             self.tx.run(sql.CANCEL_RUNNING, scope)
             data = dumps({"by": "the run around it", "reason": command.reason})

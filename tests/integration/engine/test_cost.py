@@ -40,9 +40,9 @@ def test_a_sequential_step_is_one_commit_of_a_fixed_number_of_statements(
     # The first is the start's; a thread leaves the run to a message after a bounded number of tasks.
     assert counted["COMMIT"] - counted["claim"] == length + 1
     middle = _steps(statements)[2:-2]
-    usual = [one for one in middle if "claim" not in one]
+    usual = [one for one in middle if "claim" not in one and one[0] != "claim"]
     assert usual, statements[:40]
-    assert all(one == step for one in usual)
+    assert [one for one in usual if one != step] == []
     assert counted["claim"] <= 1 + length // 50
 
 
@@ -50,7 +50,7 @@ def _steps(statements: list[str]) -> list[list[str]]:
     """Cut the statements at each lock: a step begins with it."""
     steps: list[list[str]] = []
     for name in statements:
-        if name in ("lock", "claim"):
+        if name in ("lock", "now"):  # a claim asks for the time first, a step gets it with its lock
             steps.append([])
         if steps:
             steps[-1].append(name)

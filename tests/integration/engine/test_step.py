@@ -123,7 +123,8 @@ def test_a_completion_with_a_stale_nonce_is_refused(make_world: Callable[..., Wo
     world.settle(host)
     assert world.service.describe(run_id)["output"] == {"n": 2}
     history = world.service.history(run_id)
-    assert [r["status"] for r in history if r["type"] == "attempt_ended"] == ["lost"]
+    lost = [r["data"]["error"]["type"] for r in history if r["type"] == "attempt_ended"]
+    assert lost == ["LeaseLost"]
 
 
 def test_a_lost_worker_is_made_up_for_three_times_then_the_task_fails(world: World) -> None:
@@ -131,7 +132,7 @@ def test_a_lost_worker_is_made_up_for_three_times_then_the_task_fails(world: Wor
     world.write(two=TWO)
     host = world.host()
     run_id = world.start("t.two")
-    failpoints.arm("claim.committed", _die)
+    failpoints.arm("action.ended", _die)
     for _ in range(12):
         try:
             world.deliver(host)
