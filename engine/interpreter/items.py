@@ -163,7 +163,7 @@ def _insert(turn: Turn, fan: FanOut, plan: Plan, first: int, rows: Sequence[JSON
     """Insert rows: an item inside the window starts, one outside is held, and once stopped all are skipped."""
     key = (fan.task, fan.visit)
     turn.delays[key] = plan.delay
-    stopped = fan.stopped or not turn.goes_on(fan.lineage)
+    stopped = fan.stopped
     running, following, skipped, broken = fan.running, fan.next, 0, list(fan.broken)
     failures: list[Failure] = []
     for item, row in enumerate(rows, first):

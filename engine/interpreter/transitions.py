@@ -29,19 +29,18 @@ def complete(turn: Turn, ended: Ended) -> None:
     name, visit = ended.task.name, ended.visit
     turn.known["error", name, visit] = ended.error.to_json() if ended.error else None
     _update_state(turn, ended)
-    fired: Fired = []
-    failure = None
-    if turn.goes_on(ended.lineage):
-        try:
-            fired = _evaluate(turn, ended)
-        except EvaluationError as error:
-            failure = expression_failure(error).at(task=name, visit=visit)
+    if not turn.goes_on(ended.lineage):
+        _record(turn, ended)
+        return
+    try:
+        fired = _evaluate(turn, ended)
+    except EvaluationError as error:
+        _record(turn, ended)
+        close(turn, "failed", expression_failure(error).at(task=name, visit=visit))
+        return
     _record(turn, ended)
-    if failure is not None:
-        close(turn, "failed", failure)
-    elif turn.goes_on(ended.lineage):
-        _publish(turn, ended, fired)
-        _lead_on(turn, ended, [transition for transition, _ in fired])
+    _publish(turn, ended, fired)
+    _lead_on(turn, ended, [transition for transition, _ in fired])
 
 
 def _update_state(turn: Turn, ended: Ended) -> None:

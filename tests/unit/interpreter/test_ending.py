@@ -192,6 +192,7 @@ def test_an_output_that_its_schema_refuses_makes_a_success_failed(answer, expect
     memory = play(OUTPUT, {"a": answer})
     assert outcome(memory) == expected
     assert memory.output == {"n": answer.result}
+    assert "errors" not in memory.history[-1].data
 
 
 def test_the_end_is_the_last_event_and_tells_the_error():

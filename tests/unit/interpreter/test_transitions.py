@@ -209,6 +209,12 @@ def test_of_fail_and_succeed_the_first_decides(first, status):
     assert memory.end.status == status
 
 
+def test_what_stands_beside_a_fail_after_succeed_is_dropped():
+    memory = play("tasks: {a: {next: [{do: succeed}, {do: [b, fail]}]}, b: {}}")
+    assert outcome(memory) == ("succeeded", None)
+    assert [task for task, _, _ in ends(memory)] == ["a"]
+
+
 def test_the_first_unhandled_failure_decides():
     run = rehearse("tasks: {a: {}, b: {}}")
     run.end("a", timed_out())
