@@ -25,10 +25,7 @@ def finish(output: Output, record: Mapping[str, JSON], *, hints: bool) -> NoRetu
     answer(output, record)
     _how_it_went(output, record)
     if hints:
-        run_id = record["id"]
-        output.say(
-            f"look at it again: dramaturg show {run_id}, dramaturg history {run_id}, dramaturg logs {run_id}"
-        )
+        output.say(f"look at it again: dramaturg show {record['id']} (or history, or logs)")
     raise click.exceptions.Exit(words.EXIT_CODES[record["status"]])
 
 

@@ -55,7 +55,11 @@ class LiveView:
         if self._live is None:
             # Only stderr is ours: the answer's stream is left alone. What is logged meanwhile goes above the tree.
             self._live = Live(
-                console=self._console, auto_refresh=False, vertical_overflow="crop", redirect_stdout=False
+                console=self._console,
+                auto_refresh=False,
+                vertical_overflow="crop",
+                redirect_stdout=False,
+                transient=True,
             )
             self._live.start()
         height = max(self._console.size.height - 2, 3)
@@ -67,7 +71,6 @@ class LiveView:
     def close(self, nodes: tuple[Node, ...]) -> None:
         """Leave the last picture on the screen."""
         if self._live is not None:
-            self._live.update("", refresh=True)
             self._live.stop()
             self._live = None
         picture = fit(self._lines(nodes), LAST_PICTURE)

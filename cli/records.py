@@ -82,7 +82,7 @@ def _field(name: str, value: str, style: str = "") -> Text:
 
 def event_line(record: Record) -> str:
     """Return an event in one line: number, time, what, where, and its data."""
-    at = words.clock(record.get("at"))
+    at = words.instant(record.get("at"))
     where = str(record.get("task") or "")
     for name, mark in (("visit", "#"), ("item", "item "), ("attempt", "attempt ")):
         value = record.get(name)

@@ -95,6 +95,12 @@ def clock(text: str | None) -> str:
     return read.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if read else ""
 
 
+def instant(text: str | None) -> str:
+    """Return a time with milliseconds: 2026-03-01 12:00:05.250Z."""
+    read = moment(text)
+    return f"{read.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{read.microsecond // 1000:03d}Z" if read else ""
+
+
 def failure(error: Mapping[str, JSON] | None) -> str:
     """Return an error object in one line: type, message, and where."""
     if not error:

@@ -76,8 +76,8 @@ def test_history_prints_a_line_an_event(invoke: Invoke, service: Any) -> None:
     service.ends("r-1")()
     service.events["r-1"] = EVENTS
     assert invoke("history", "r-1").stdout.splitlines() == [
-        "    1  2026-03-01 12:00:00Z  run_started",
-        '    2  2026-03-01 12:00:02Z  task_completed  build #2 attempt 3  timed out  {"a": "é"}',
+        "    1  2026-03-01 12:00:00.500Z  run_started",
+        '    2  2026-03-01 12:00:02.000Z  task_completed  build #2 attempt 3  timed out  {"a": "é"}',
     ]
     assert json.loads(invoke("history", "r-1", "-o", "json").stdout) == EVENTS
 
