@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format bench clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -29,6 +29,9 @@ check: $(VENV)/.test  ## look at format, style, types and the walls between the 
 format: $(VENV)/.test  ## format the code, and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+bench: $(VENV)/.run  ## measure what a step costs, against what this machine's disk can do
+	@$(BIN)/python bench/steps.py $(ARGS)
 
 clean:  ## remove the virtual environment, caches and builds; the runs in .dramaturg/ stay
 	rm -rf $(VENV) build dist *.egg-info
