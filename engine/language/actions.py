@@ -73,7 +73,7 @@ def _ref(fields: Fields, expected: str | None) -> str:
     report = fields.draft.report
     if written is None:
         if node is None and expected is None:
-            report.error("definition.missing", f"{fields.what}: `ref` is missing", fields.node.at)
+            fields.missing("`ref` is missing")
         return expected or "unknown.unknown"
     if not REF.fullmatch(written):
         hint = "a ref is <pack>.<name>, in small letters, digits and _"
@@ -148,10 +148,7 @@ def _runtime(fields: Fields) -> str | None:
     elif node is None and alias is not None:
         key, node = "runner_type", alias
     if node is None:
-        message = "an action has a `runtime`, or a `workflow_file`"
-        fields.draft.report.error(
-            "definition.missing", message, fields.node.at, f"runtimes: {', '.join(RUNTIMES)}"
-        )
+        fields.missing("`runtime` or `workflow_file` is missing", f"runtimes: {', '.join(RUNTIMES)}")
         return None
     name = ALIASES.get(node.value, node.value) if isinstance(node.value, str) else None
     if name not in RUNTIMES:
@@ -169,9 +166,8 @@ def _entry_point(fields: Fields, runtime: str | None) -> str | None:
     node = fields.take("entry_point")
     if node is None:
         if runtime is not None:
-            message = "`entry_point` is missing"
             hint = "a file in actions/, or module:function" if runtime == "python" else "a file in actions/"
-            fields.draft.report.error("definition.missing", message, fields.node.at, hint)
+            fields.missing("`entry_point` is missing", hint)
     elif text is not None and runtime == "python" and ":" in text and not FUNCTION.fullmatch(text):
         fields.draft.wrong(node, "entry_point", "a file in actions/ or module:function is expected")
     return text

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
+from heapq import heapify, heappop, heappush
+from itertools import combinations
 from operator import and_, or_
 
 from jinja2 import nodes
 
-from dramaturg.engine.language.graph import predecessors, reach, successors
+from dramaturg.engine.language.graph import order_of_travel, predecessors, reach, successors
 from dramaturg.engine.language.inspect import expressions
 from dramaturg.engine.language.model import WorkflowDef
 
@@ -33,6 +35,7 @@ class Outcomes:
     exact: bool = False
 
 
+@lru_cache(maxsize=4096)
 def outcomes(when: str | bool | None) -> Outcomes:
     """Return the outcomes under which a transition can fire."""
     if when is None or when is True:
@@ -90,16 +93,17 @@ class _Branches:
     def __init__(self, workflow: WorkflowDef) -> None:
         self._workflow = workflow
         self._before = predecessors(workflow)
-        deciders = _deciders(workflow)
-        self._shift = {name: 5 * index for index, name in enumerate(deciders)}
-        self._full = (1 << 5 * len(deciders)) - 1
-        self._edges = self._masks()
-        self._reached = self._solve()
+        self._shift = {name: 5 * index for index, name in enumerate(_deciders(workflow))}
+        self._full = (1 << 5 * len(self._shift)) - 1
+        self._asked = {name: self._edges(name) for name in self._shift}
+        self._reached = self._solve() if self._shift else {}
 
     def conflict(self, join: str) -> tuple[str, str, str] | None:
         """Return a deciding task and two predecessors that exclude each other by it."""
-        ways = {name: self._way(name, join) for name in self._before[join]}
-        if any(way == 0 for way in ways.values()):
+        if not self._shift:
+            return None
+        ways = {name: self._way(name, join, self._reached) for name in self._before[join]}
+        if not all(ways.values()):
             return None
         for decider, shift in self._shift.items():
             seen: list[tuple[str, int]] = []
@@ -108,61 +112,100 @@ class _Branches:
                 other = next((n for n, earlier in seen if not earlier & bits), None)
                 if other is not None:
                     return decider, other, name
-                seen.append((name, bits))
+                if all(earlier != bits for _, earlier in seen):
+                    seen.append((name, bits))
         return None
 
-    def _masks(self) -> dict[tuple[str, str], int]:
-        """Return for each pair of neighbours what a token on the way between them asks."""
-        masks: dict[tuple[str, str], int] = {}
-        for name, task in self._workflow.tasks.items():
-            for transition in task.next:
-                shift = self._shift.get(name)
-                bits = EVERY if shift is None else outcomes(transition.when).bits
-                mask = self._full if shift is None else self._full & ~(EVERY << shift) | bits << shift
-                for target in transition.do:
-                    masks[name, target] = masks.get((name, target), 0) | mask
-        return masks
+    def _edges(self, decider: str) -> dict[str, int]:
+        """Return for each task that a deciding one leads to the outcomes that lead there."""
+        asked: dict[str, int] = {}
+        for transition in self._workflow.tasks[decider].next:
+            for target in transition.do:
+                asked[target] = asked.get(target, 0) | outcomes(transition.when).bits
+        return asked
 
-    def _way(self, name: str, target: str) -> int:
-        return self._reached[name] & self._edges[name, target]
+    def _way(self, name: str, target: str, reached: Mapping[str, int]) -> int:
+        """Return what a token asks that goes from one task to the next; 0: none goes there."""
+        shift = self._shift.get(name)
+        if shift is None:
+            return reached[name]
+        bits = reached[name] >> shift & EVERY & self._asked[name][target]
+        return reached[name] & ~(EVERY << shift) | bits << shift if bits else 0
 
     def _solve(self) -> dict[str, int]:
-        """Grow what is reached until nothing changes: from nothing, so that loops add only what enters them."""
+        """Grow what is reached until nothing changes: from nothing, so that loops add only what enters them.
+
+        Tasks are taken in the order in which tokens meet them, so that without loops each is taken once.
+        """
+        order = {name: number for number, name in enumerate(order_of_travel(self._workflow))}
         reached = dict.fromkeys(self._workflow.tasks, 0)
         following = successors(self._workflow)
-        changed = [
-            name for name, before in self._before.items() if not before or name in self._workflow.start
+        waiting = [
+            (order[n], n) for n, before in self._before.items() if not before or n in self._workflow.start
         ]
-        for name in changed:
-            reached[name] = self._full
-        while changed:
-            name = changed.pop()
+        reached.update((name, self._full) for _, name in waiting)
+        heapify(waiting)
+        queued = {name for _, name in waiting}
+        while waiting:
+            _, name = heappop(waiting)
+            queued.discard(name)
+            if self._workflow.tasks[name].join == "all" and not self._is_met_anew(name, reached):
+                continue
             for target in following[name]:
-                grown = reached[target] | self._arriving(target, reached)
-                if grown != reached[target]:
-                    reached[target] = grown
-                    changed.append(target)
+                if self._grows(name, target, reached) and target not in queued:
+                    queued.add(target)
+                    heappush(waiting, (order[target], target))
         return reached
 
-    def _arriving(self, name: str, reached: Mapping[str, int]) -> int:
-        ways = [reached[before] & self._edges[before, name] for before in self._before[name]]
-        if self._workflow.tasks[name].join == "all":
-            if not all(ways) and self._shift:
-                return 0
-            met = reduce(and_, ways)
-            if all(met >> shift & EVERY for shift in self._shift.values()):
-                return met
-        return reduce(or_, ways, 0)
+    def _grows(self, name: str, target: str, reached: dict[str, int]) -> bool:
+        """Let a task's tokens go on to the next one; say whether that one is to be taken (again)."""
+        way = self._way(name, target, reached)
+        if self._workflow.tasks[target].join == "all":
+            return way != 0
+        grown = reached[target] | way
+        changed = grown != reached[target]
+        reached[target] = grown
+        return changed
+
+    def _is_met_anew(self, name: str, reached: dict[str, int]) -> bool:
+        """Let a join start if it can; say whether it starts in a way that was not known."""
+        grown = reached[name] | self._met(name, reached)
+        changed = grown != reached[name]
+        reached[name] = grown
+        return changed
+
+    def _met(self, name: str, reached: Mapping[str, int]) -> int:
+        """Return what all tokens of a `join: all` ask together; if they exclude each other, what any of them asks."""
+        ways = [self._way(before, name, reached) for before in self._before[name]]
+        if not all(ways):
+            return 0
+        met = reduce(and_, ways)
+        if all(met >> shift & EVERY for shift in self._shift.values()):
+            return met
+        return reduce(or_, ways)
 
 
 def _deciders(workflow: WorkflowDef) -> list[str]:
-    """Return the tasks that are visited once at most and whose transitions ask for outcomes."""
-    once = visited_once(workflow)
-    return [
-        name
-        for name, task in workflow.tasks.items()
-        if name in once and len({outcomes(t.when).bits for t in task.next if t.do}) > 1
-    ]
+    """Return the tasks that can make a `join: all` impossible.
+
+    Such a task is visited once at most, and different outcomes of it lead to the same join by different ways.
+    """
+    bit = {name: 1 << number for number, name in enumerate(workflow.tasks)}
+    joins = reduce(or_, (bit[name] for name, task in workflow.tasks.items() if task.join == "all"), 0)
+    if not joins:
+        return []
+    after = reach(workflow)
+    found = []
+    for name in visited_once(workflow):
+        seen: dict[int, int] = {}
+        for transition in workflow.tasks[name].next:
+            bits = outcomes(transition.when).bits
+            for target in transition.do:
+                if target in bit:
+                    seen[bits] = seen.get(bits, 0) | (after[target] | bit[target]) & joins
+        if any(seen[one] & seen[other] and not one & other for one, other in combinations(seen, 2)):
+            found.append(name)
+    return found
 
 
 def visited_once(workflow: WorkflowDef) -> set[str]:

@@ -120,10 +120,17 @@ class Fields:
         """Report a problem of a key, at the key."""
         self.draft.report.error(code, message, self.node.key(key).at, hint)
 
+    def missing(self, message: str, hint: str = "") -> None:
+        """Report that something is not there; where the whole map is not there, that has been said."""
+        if self.node.kind == "map":
+            self.draft.report.error("definition.missing", f"{self.what}: {message}", self.node.at, hint)
+
     def finish(self) -> None:
         """Report every key that nobody asked for."""
         known = [key for key in self._known if key not in self._silent]
         for key in self._values.keys() - self._known.keys():
+            if self.draft.report.full:
+                return
             hint = did_you_mean(key, known)
             message = f"{self.what} has no key '{key}'"
             hint = hint or (f"known keys: {', '.join(sorted(known))}" if len(known) <= 12 else "")

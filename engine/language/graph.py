@@ -76,6 +76,12 @@ def reach(workflow: WorkflowDef) -> dict[str, int]:
     return found
 
 
+def order_of_travel(workflow: WorkflowDef) -> list[str]:
+    """Return the tasks so that each stands behind those that lead to it; the tasks of a loop stand together."""
+    groups = list(_groups(successors(workflow)))
+    return [name for group in reversed(groups) for name in reversed(group)]
+
+
 def _groups(following: Mapping[str, tuple[str, ...]]) -> Iterator[list[str]]:
     """Give the strongly connected groups of tasks, each after those that it leads to.
 

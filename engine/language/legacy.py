@@ -84,7 +84,7 @@ def _outcome(node: Node, draft: Draft, place: str, outcome: str | None) -> list[
         inner.finish()
         targets = read_targets(do, draft, f"{here}.do") if do is not None else ()
         if do is None:
-            draft.report.error("definition.missing", f"{here}: `do` is missing", item.at)
+            inner.missing("`do` is missing")
         steps.append(_combined(_step(_both(outcome, when), targets, item), item, draft, here))
     return steps
 
@@ -140,11 +140,10 @@ def _branch(node: Node, draft: Draft, place: str) -> tuple[Step, bool]:
         following, place = default, f"{place}.default"
     elif default is not None and default.value is not True:
         draft.wrong(default, f"{place}.default", "true, or the name of a task without `next`, is expected")
-    if node.kind == "map" and (default is None) == (fields.take("when") is None):
-        message = f"{place}: either `when` or `default` is expected"
-        draft.report.error("definition.missing", message, node.at)
-    if node.kind == "map" and following is None:
-        draft.report.error("definition.missing", f"{place}: `next` is missing", node.at)
+    if (default is None) == (fields.take("when") is None):
+        fields.missing("either `when` or `default` is expected")
+    if following is None:
+        fields.missing("`next` is missing")
     if isinstance(when, str) and _RANDOM.search(when):
         message = f"{place}: random() would give each entry of the decision another number"
         at = fields.position("when")

@@ -9,7 +9,7 @@ from dramaturg.engine.errors import DefinitionError, Problem
 from dramaturg.engine.language.model import Position
 
 #: Problems that are kept of one reading; a file that has more is not a definition, and its author will not read them.
-MAX_PROBLEMS = 500
+MAX_PROBLEMS = 200
 
 
 class Report:

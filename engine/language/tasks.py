@@ -90,7 +90,7 @@ def usable_name(node: Node, draft: Draft) -> bool:
     if not isinstance(name, str):
         draft.wrong(node, "tasks", "the name of a task is a text", "put quotes around it")
     elif name in RESERVED:
-        message = f"'{name}' is a command and can't be the name of a task"
+        message = f"'{name}' is a word of the language and can't be the name of a task"
         draft.report.error("workflow.reserved_name", message, node.at)
     elif not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         message = (
@@ -165,8 +165,7 @@ def read_retry(fields: Fields, draft: Draft, own: NamesOf | None) -> RetryDef | 
     inner = Fields(node, draft, fields.at("retry"), "a retry policy")
     count = inner.number("count", own, whole=True)
     if inner.take("count") is None:
-        message = f"{inner.place}: `count` is missing: how often is it tried again?"
-        draft.report.error("definition.missing", message, fields.position("retry"))
+        inner.missing("`count` is missing", "how often is it tried again?")
     delay = inner.duration("delay", own, zero=True)
     factor, jitter = inner.number("factor", own), inner.number("jitter", own, most=1)
     backoff = inner.choice("backoff", BACKOFFS, "constant")

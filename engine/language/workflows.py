@@ -103,7 +103,9 @@ def _graph(
     )
     if check:
         at = fields.node.key("tasks").at
-        check_shape(Shape(workflow=definition, tasks=tasks, start=start, at=at), draft.report)
+        # Tasks that can't be read have been reported; what is left says nothing about the whole.
+        if tasks or _is_empty(fields.take("tasks")):
+            check_shape(Shape(workflow=definition, tasks=tasks, start=start, at=at), draft.report)
         check_expressions(definition, draft, config)
     return WorkflowSource(definition=definition, tasks=tasks)
 
@@ -111,7 +113,7 @@ def _graph(
 def _tasks(fields: Fields, draft: Draft) -> dict[str, TaskSource]:
     node = fields.take("tasks")
     if node is None:
-        draft.report.error("definition.missing", f"{fields.what}: `tasks` is missing", fields.node.at)
+        fields.missing("`tasks` is missing")
         return {}
     if node.kind == "map":
         pairs = [(name, task) for name, task in node.entries if usable_name(name, draft)]
@@ -129,6 +131,10 @@ def _tasks(fields: Fields, draft: Draft) -> dict[str, TaskSource]:
         elif usable_name(name, draft):
             _add(found, read_task(item, name, draft, listed=True), draft)
     return found
+
+
+def _is_empty(node: Node | None) -> bool:
+    return node is not None and node.kind != "scalar" and not node.items and not node.entries
 
 
 def _add(tasks: dict[str, TaskSource], task: TaskSource, draft: Draft) -> None:
