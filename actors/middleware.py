@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
 
 from dramatiq.middleware import Middleware
 
@@ -65,21 +66,38 @@ class Backstage(Middleware):
 
 
 class Lifeline(Middleware):
-    """Ends a worker process gently when the processes above it were killed: nobody would stop it otherwise."""
+    """Ends a worker process gently when the processes above it were killed: nobody would stop it otherwise.
+
+    Dramatiq's second SIGTERM kills. An orphan may get one more, from a parent that sees a sibling end: it is no wish
+    to hurry, and left alone.
+    """
+
+    def __init__(self) -> None:
+        self._told = False
+        self._orphaned = False
+        self._terminate: Any = None
 
     def after_process_boot(self, broker: Broker) -> None:
-        """Begin to watch; only Dramatiq's command line calls this."""
+        """Begin to watch; only Dramatiq's command line calls this, in the main thread and with its handlers set."""
+        self._terminate = signal.signal(signal.SIGTERM, self._on_term)
         threading.Thread(
-            target=_hang_on, args=(os.getppid(),), name="dramaturg-lifeline", daemon=True
+            target=self._watch, args=(os.getppid(),), name="dramaturg-lifeline", daemon=True
         ).start()
 
+    def _on_term(self, signum: int, frame: FrameType | None) -> None:
+        if self._told and self._orphaned:
+            return
+        self._told = True
+        if callable(self._terminate):
+            self._terminate(signum, frame)
 
-def _hang_on(parent: int) -> None:
-    supervisor = int(os.environ.get(SUPERVISOR, "0"))
-    pause = threading.Event()
-    while os.getppid() == parent and (not supervisor or _lives(supervisor)):
-        pause.wait(LIFELINE)
-    os.kill(os.getpid(), signal.SIGTERM)
+    def _watch(self, parent: int) -> None:
+        supervisor = int(os.environ.get(SUPERVISOR, "0"))
+        pause = threading.Event()
+        while os.getppid() == parent and (not supervisor or _lives(supervisor)):
+            pause.wait(LIFELINE)
+        self._orphaned = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _lives(pid: int) -> bool:
