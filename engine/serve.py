@@ -25,7 +25,7 @@ from dramaturg.engine.errors import Failure, Unreachable
 from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop, run_action
 from dramaturg.engine.sources import ActionSource
 from dramaturg.engine.step import Claim, Report, Step, Stepper
-from dramaturg.engine.store import statements as sql
+from dramaturg.engine.store import leases
 from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import dumps
 from dramaturg.engine.store.database import Database
@@ -368,10 +368,12 @@ class Host:
     def _mark(self, sent: list[int], claimed: dict[str, int]) -> None:
         with self.database.write(durable=False) as tx:
             if sent:
-                tx.run(sql.MARK_SENT, {"sent": dumps([{"id": id} for id in sorted(sent)]), "now": tx.now()})
+                tx.run(
+                    leases.MARK_SENT, {"sent": dumps([{"id": id} for id in sorted(sent)]), "now": tx.now()}
+                )
             if claimed:
                 queues = [{"name": name, "sent_at": at} for name, at in sorted(claimed.items())]
-                tx.run(sql.MARK_QUEUES, {"queues": dumps(queues), "now": tx.now()})
+                tx.run(leases.MARK_QUEUES, {"queues": dumps(queues), "now": tx.now()})
 
     def _note_claim(self, claim: Claim) -> None:
         if not self.in_process:
@@ -381,7 +383,7 @@ class Host:
     def _note_life(self) -> None:
         with self.database.write(durable=False) as tx:
             tx.run(
-                sql.SEEN,
+                leases.SEEN,
                 {
                     "name": self.worker,
                     "host": socket.gethostname(),
@@ -420,7 +422,7 @@ class Host:
         self._closing.set()
         try:
             with self.database.write(durable=False) as tx:
-                tx.run(sql.GONE, {"name": self.worker})
+                tx.run(leases.GONE, {"name": self.worker})
         except Unreachable:
             log.info("the database does not answer: this worker's row stays until it is pruned")
         self._life.release()

@@ -32,6 +32,7 @@ from dramaturg.engine.errors import JSON, Failure, Unreachable
 from dramaturg.engine.interpreter.advance import advance, reads
 from dramaturg.engine.interpreter.commands import Decision
 from dramaturg.engine.interpreter.state import Input, Need, Started
+from dramaturg.engine.store import leases
 from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import Encoder, decode, dumps
@@ -122,7 +123,7 @@ class Stepper:
         with self.database.write(durable=False) as tx:
             now = tx.now()
             rows = tx.run(
-                sql.CLAIM,
+                leases.CLAIM,
                 {
                     "id": execution_id,
                     "nonce": nonce,
@@ -137,7 +138,7 @@ class Stepper:
             claim = _claim(tx, rows[0], nonce, rows[0][12])
             if rows[0][11] and tx.dialect == "postgresql":
                 # An attempt that must not be made twice: the claim is on disk before it begins.
-                tx.run(sql.DURABLE)
+                tx.run(leases.DURABLE)
         failpoints.hit("claim.committed")
         return claim
 
@@ -193,7 +194,7 @@ class Stepper:
             tx.run(sql.WRITE_PAYLOADS, {"run": claim.run, "payloads": dumps(payloads)})
         if report.logs:
             place = {"run": claim.run, "execution": claim.execution_id, "attempt": claim.attempt}
-            tx.run(sql.LOGS, {**place, "chunks": dumps(list(report.logs)), "now": tx.now()})
+            tx.run(leases.LOGS, {**place, "chunks": dumps(list(report.logs)), "now": tx.now()})
         return True
 
     def applied_before(self, claim: Claim) -> bool:
@@ -207,7 +208,7 @@ class Stepper:
         if next_nonce is None:
             return Step(again=True)
         with self.database.read() as tx:
-            rows = tx.run(sql.READ_FOLLOW, {"run": claim.run, "nonce": next_nonce})
+            rows = tx.run(leases.READ_FOLLOW, {"run": claim.run, "nonce": next_nonce})
             follow = _claim(tx, rows[0], next_nonce, claim.run_id) if rows else None
         return Step(follow=follow, again=True)
 
@@ -315,17 +316,17 @@ class Stepper:
         """Renew the leases of what we run, in one statement."""
         with self.database.write(durable=False) as tx:
             until = tx.now() + int(self.lease * SECOND)
-            tx.run(sql.RENEW, {"claims": _nonces(claims), "lease_until": until})
+            tx.run(leases.RENEW, {"claims": _nonces(claims), "lease_until": until})
 
     def flags(self, claims: Iterable[Claim]) -> dict[int, bool]:
         """Return, for each claim that still stands, whether it is asked to stop; one that is missing is ours no more."""
         with self.database.read() as tx:
-            return {row[0]: bool(row[1]) for row in tx.run(sql.FLAGS, {"claims": _nonces(claims)})}
+            return {row[0]: bool(row[1]) for row in tx.run(leases.FLAGS, {"claims": _nonces(claims)})}
 
     def hand_back(self, claims: Iterable[Claim]) -> list[tuple[int, str, int]]:
         """Give unfinished attempts back, to be made by another worker under the same number."""
         with self.database.write() as tx:
-            return [(r[0], r[1], r[2]) for r in tx.run(sql.RELEASE_CLAIMS, {"claims": _nonces(claims)})]
+            return [(r[0], r[1], r[2]) for r in tx.run(leases.RELEASE_CLAIMS, {"claims": _nonces(claims)})]
 
 
 class _AdvanceFailed(Exception):

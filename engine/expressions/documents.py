@@ -20,6 +20,8 @@ _STEPS_A_YAML_CHARACTER = 10
 _STEPS_A_YAML_ELEMENT = 20
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: Levels of lists and maps: as many as a value may have anywhere (LANGUAGE 2).
+_YAML_DEPTH = 100
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -79,15 +81,27 @@ def from_yaml(frame: Frame, value: str) -> JSON:
     frame.build(len(value))
     frame.step(_STEPS_A_YAML_CHARACTER * len(value))
     try:
-        for event in yaml.parse(value, _DataLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise Fault("from_yaml(): aliases (*name) are not supported")
+        _check_events(value)
         return admit(frame, yaml.load(value, _DataLoader))
     except RecursionError:
         raise Fault("from_yaml(): the text is nested too deep") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:MAX_QUOTED]
         raise Fault(f"from_yaml(): the text is not YAML: {reason}") from None
+
+
+def _check_events(text: str) -> None:
+    """Refuse aliases and deep nesting before the loader sees them: the one in C recurses without a limit and crashes."""
+    depth = 0
+    for event in yaml.parse(text, _DataLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise Fault("from_yaml(): aliases (*name) are not supported")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _YAML_DEPTH:
+                raise Fault(f"from_yaml(): the text is nested over {_YAML_DEPTH} levels deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 @DOCUMENTS.add("to_yaml")

@@ -66,7 +66,7 @@ def is_final(error: Failure, non_retryable: object) -> bool:
     if error.type in FINAL_TYPES or (error.type == "Timeout" and details.get("kind") in _FINAL_TIMEOUTS):
         return True
     return isinstance(non_retryable, list | tuple) and bool(
-        {error.type, details.get("class")} & set(non_retryable)
+        {error.type, details.get("exception")} & set(non_retryable)
     )
 
 

@@ -62,7 +62,7 @@ def verify(tx: Transaction, run: int) -> list[str]:
     """Return a sentence for each invariant that a run breaks, with its number; none: it is sound."""
     row = tx.run(RUN, {"run": run})[0]
     records = history_of(tx, run)
-    events = [Event(**{"data": {}, **record}) for record in records]  # type: ignore[arg-type]
+    events = [Event(**{"data": {}, **record}) for record in records]
     problems = [
         f"1: event {b.seq} is earlier than event {a.seq}"
         for a, b in itertools.pairwise(events)

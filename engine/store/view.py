@@ -217,6 +217,9 @@ class RunView(Mapping[Key, object]):
                     )
             elif kind == "items":
                 self._load_fan_outs(group)
+            elif kind == "item_result":
+                for key in group:
+                    self._values[key] = self._item_result(*key[1:])
             elif kind == "task_items":
                 for key in group:
                     self._values[key] = self._items(str(key[1]), int(key[2]))
@@ -292,6 +295,12 @@ class RunView(Mapping[Key, object]):
         return [
             {"status": r[0], "result": decode(r[1], payloads), "error": decode(r[2], payloads)} for r in rows
         ]
+
+    def _item_result(self, task: str | int, visit: str | int, item: str | int) -> JSON:
+        place = {"run": self._row.id, "task": task, "visit": visit, "item": item}
+        rows = self._transaction.run(sql.ITEM_RESULT, place)
+        text = rows[0][0] if rows else None
+        return decode(text, load_payloads(self._transaction, self._row.id, [text]))
 
     def _load_fan_outs(self, keys: list[Key]) -> None:
         self._values.update(dict.fromkeys(keys))

@@ -39,7 +39,7 @@ def test_jitter_takes_away_up_to_its_share(share, delay):
     assert delay_before({**CONSTANT, "jitter": 0.5}, 1, share) == pytest.approx(delay)
 
 
-ERROR = Failure(type="ValueError", message="no", details={"class": "builtins.ValueError"})
+ERROR = Failure(type="ValueError", message="no", details={"exception": "builtins.ValueError"})
 
 
 def decide(policy=CONSTANT, status="failed", error=ERROR, done=0, when=None):

@@ -1,0 +1,85 @@
+"""Statements of workers: claims and their leases, what they wrote, what they sent, that they live.
+
+None of them takes a run's lock.
+"""
+
+from __future__ import annotations
+
+from dramaturg.engine.store.statements import Statement
+
+CLAIM = Statement(
+    "claim",
+    """UPDATE execution SET status = 'running', nonce = :nonce, worker = :worker, lease_until = :lease_until,
+        started_at = :now, deadline_at = CASE WHEN timeout IS NULL THEN NULL
+            ELSE :now + CAST(timeout * 1000000 AS bigint) END
+    WHERE id = :id AND status = 'requested' AND kind = 'worker' AND (CAST(:root AS bigint) IS NULL OR root = :root)
+    RETURNING id, run, task, visit, item, attempt, action, input, timeout, queue, sent_at, once,
+        (SELECT run_id FROM workflow_execution w WHERE w.id = execution.run)""",
+)
+
+#: This transaction waits for the disk after all.
+DURABLE = Statement("durable", "SELECT 1", postgresql="SET LOCAL synchronous_commit = on")
+
+#: An execution that a step claimed whose commit was in doubt.
+READ_FOLLOW = Statement(
+    "read_follow",
+    """SELECT id, run, task, visit, item, attempt, action, input, timeout, queue, sent_at, once
+    FROM execution WHERE run = :run AND nonce = :nonce AND status = 'running'""",
+)
+
+RENEW = Statement(
+    "renew",
+    """UPDATE execution SET lease_until = :lease_until WHERE id IN (
+        SELECT e.id FROM execution e JOIN <<rows claims | id bigint, nonce text>> AS x ON x.id = e.id AND x.nonce = e.nonce
+        WHERE e.status = 'running' ORDER BY e.id <<skip>>)""",
+    postgresql="""UPDATE execution SET lease_until = :lease_until WHERE id IN (
+        SELECT e.id FROM execution e JOIN <<rows claims | id bigint, nonce text>> AS x ON x.id = e.id AND x.nonce = e.nonce
+        WHERE e.status = 'running' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)""",
+)
+
+#: Which claims still stand, and which of them are asked to stop.
+FLAGS = Statement(
+    "flags",
+    """SELECT e.id, e.cancel_requested FROM <<rows claims | id bigint, nonce text>> AS x
+    JOIN execution e ON e.id = x.id AND e.nonce = x.nonce AND e.status = 'running'""",
+)
+
+#: Given back unfinished by a worker that stops: not an attempt.
+RELEASE_CLAIMS = Statement(
+    "release_claims",
+    """UPDATE execution SET status = 'requested', nonce = NULL, worker = NULL, lease_until = NULL, deadline_at = NULL,
+        started_at = NULL, sent_at = NULL
+    WHERE id IN (SELECT e.id FROM execution e JOIN <<rows claims | id bigint, nonce text>> AS x
+        ON x.id = e.id AND x.nonce = e.nonce WHERE e.status = 'running') RETURNING id, queue, priority""",
+)
+
+LOGS = Statement(
+    "logs",
+    """INSERT INTO task_log (run, execution_id, attempt, stream, text, truncated, at)
+    SELECT :run, :execution, :attempt, stream, text, truncated, :now
+    FROM <<rows chunks | stream text, text text, truncated bool>> AS x""",
+)
+
+MARK_SENT = Statement(
+    "mark_sent",
+    """UPDATE execution SET sent_at = :now, sends = sends + 1
+    WHERE id IN (SELECT e.id FROM execution e JOIN <<rows sent | id bigint>> AS x ON x.id = e.id
+        WHERE e.status = 'requested' AND e.sent_at IS NULL)""",
+)
+
+MARK_QUEUES = Statement(
+    "mark_queues",
+    """INSERT INTO queue (name, claimed_at, claimed_sent_at) SELECT name, :now, sent_at
+    FROM <<rows queues | name text, sent_at bigint>> AS x WHERE true
+    ON CONFLICT (name) DO UPDATE SET claimed_at = excluded.claimed_at,
+        claimed_sent_at = CASE WHEN excluded.claimed_sent_at > queue.claimed_sent_at
+            THEN excluded.claimed_sent_at ELSE queue.claimed_sent_at END""",
+)
+
+SEEN = Statement(
+    "seen",
+    """INSERT INTO worker (name, host, pid, version, queues, started_at, seen_at)
+    VALUES (:name, :host, :pid, :version, :queues, :now, :now)
+    ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at""",
+)
+GONE = Statement("gone", "DELETE FROM worker WHERE name = :name")
