@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -19,6 +20,13 @@ class App:
 
     access: Access = field(default_factory=Access)
     debug: bool = False
+    #: What was typed behind `dramaturg`.
+    arguments: tuple[str, ...] = ()
+
+    def again(self, run_id: str) -> str:
+        """Return the command line as it was typed, with the id of the run that it has started: to go on with it."""
+        named = any(a == "--id" or a.startswith("--id=") for a in self.arguments)
+        return shlex.join(["dramaturg", *self.arguments, *([] if named else ["--id", run_id])])
 
 
 def examples(*lines: str) -> Callable[[_F], _F]:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,9 +26,21 @@ BROKEN_PIPE = 141
 #: A bug of ours (EX_SOFTWARE of sysexits.h).
 BUG = 70
 
+#: Where a context keeps the arguments as they were typed.
+TYPED = "dramaturg.typed"
+
 
 class Commands(click.Group):
     """A group that turns every error into a message on stderr and an exit code."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Keep what was typed, so that a command can say how to go on."""
+        typed = tuple(args)
+        ctx = super().make_context(info_name, args, parent, **extra)
+        ctx.meta[TYPED] = typed
+        return ctx
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command that was asked for."""
@@ -78,6 +91,7 @@ def cli(
     if ctx.obj is None:
         ctx.obj = App(access=Access(database_url=database_url, broker_url=broker_url, packs=_paths(packs)))
     ctx.obj.debug = debug or ctx.obj.debug
+    ctx.obj.arguments = ctx.meta[TYPED]
 
 
 for command in (

@@ -95,9 +95,9 @@ def run(
         try:
             record = _attend(app.access, service, started, output, timeout)
         except WaitingOver:
-            waiting_over(output, service.describe(started.run_id), timeout, _again(what, started.run_id))
+            waiting_over(output, service.describe(started.run_id), timeout, app.again(started.run_id))
         except (KeyboardInterrupt, Unreachable):
-            _left(output, what, started.run_id)
+            _left(output, started.run_id, app.again(started.run_id))
             raise
     finish(output, record, hints=True)
 
@@ -164,15 +164,11 @@ def _detached(access: Access, service: Service, started: StartedRun, output: Out
         output.say("it is recorded; it is served by `dramaturg worker`, or by `dramaturg run` with its --id")
 
 
-def _again(what: str, run_id: str) -> str:
-    return f"dramaturg run {what} ... --id {run_id}"
-
-
-def _left(output: Output, what: str, run_id: str) -> None:
+def _left(output: Output, run_id: str, again: str) -> None:
     """Say how to go on when waiting has ended before its time."""
     output.say()
     output.say(f"run {run_id} stands as it is")
-    output.say(f"  go on:      {_again(what, run_id)}")
+    output.say(f"  go on:      {again}")
     output.say(f"  look at it: dramaturg show {run_id}")
     output.say(f"  cancel it:  dramaturg cancel {run_id}")
 

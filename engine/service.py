@@ -126,10 +126,11 @@ class Service:
             DefinitionError: anything is wrong with any of them; nothing is registered.
         """
         packs = load_packs(self.settings.packs if paths is None else paths)
-        if paths is None:
-            self._packs = packs
         if file is not None:
             packs = (*packs, load_workflow_file(file, packs))
+        if paths is None:
+            # The file's pack too: a host of this service finds its scripts.
+            self._packs = packs
         return register(self.database, [_bundle(pack) for pack in packs])
 
     def packs(self) -> list[dict[str, JSON]]:

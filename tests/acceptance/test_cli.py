@@ -192,6 +192,29 @@ def test_a_broken_workflow_exits_3_with_every_problem(dramaturg: Run, tmp_path: 
     assert {problem["line"] for problem in answer["problems"]} >= {6}
 
 
+def test_a_file_of_a_pack_brings_its_pack(dramaturg: Run, tmp_path: Path) -> None:
+    """A workflow is run by its file, with the scripts beside it, without being on the pack path."""
+    pack = tmp_path / "shop"
+    (pack / "actions").mkdir(parents=True)
+    (pack / "workflows").mkdir()
+    (pack / "pack.yaml").write_text("ref: shop\n")
+    (pack / "actions" / "price.yaml").write_text(
+        "runtime: python\nentry_point: price.py\nparameters: {n: {}}\n"
+    )
+    (pack / "actions" / "price.py").write_text("print(7)\n")
+    (pack / "workflows" / "order.yaml").write_text(
+        "parameters: {n: {type: integer}}\n"
+        "tasks: [{name: price, action: shop.price, input: {n: '{{ parameters.n }}'}}]\n"
+        "output_map: {price: '{{ task.price.result }}', n: '{{ parameters.n }}'}\n"
+    )
+    done = dramaturg("run", "shop/workflows/order.yaml", "-p", "n=3", "-o", "json")
+    assert done.exit_code == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["ref"], record["output"]) == ("shop.order", {"price": 7, "n": 3})
+    assert "shop.order" in dramaturg("pack", "show", "shop").stdout
+    assert dramaturg("workflow", "validate", "shop/workflows/order.yaml").stdout == "shop.order: valid\n"
+
+
 @pytest.mark.parametrize(
     "settings",
     [

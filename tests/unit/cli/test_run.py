@@ -144,9 +144,9 @@ def test_interrupt_leaves_the_run_and_says_how_to_go_on(invoke: Invoke, service:
         raise KeyboardInterrupt
 
     service.script = [interrupt]
-    done = invoke("run", "shop.order")
+    done = invoke("run", "shop.order", "-p", "note=two words")
     assert done.exit_code == 130
-    assert "dramaturg run shop.order ... --id r-1" in done.stderr
+    assert "dramaturg run shop.order -p 'note=two words' --id r-1\n" in done.stderr
     assert "dramaturg cancel r-1" in done.stderr
     assert access.served == ["+r-1", "-r-1"]
     assert not any(call[0] == "cancel" for call in service.asked)
