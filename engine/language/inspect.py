@@ -11,11 +11,12 @@ from jinja2 import nodes
 
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.compile import compile_condition, compile_value
-from dramaturg.engine.expressions.faults import ExpressionSyntaxError, Fault, SyntaxProblem, did_you_mean
+from dramaturg.engine.expressions.faults import ExpressionSyntaxError, Fault, SyntaxProblem
 from dramaturg.engine.expressions.scope import Names
 from dramaturg.engine.expressions.syntax import Piece, parse, split
 from dramaturg.engine.language.fields import Draft, NamesOf, Spot
 from dramaturg.engine.language.model import Position, WorkflowDef
+from dramaturg.engine.language.schema import near_or_known
 from dramaturg.engine.language.scopes import Scopes
 from dramaturg.engine.language.source import Node
 
@@ -70,6 +71,8 @@ def _check(spot: Spot, names: Names, known: Known, draft: Draft) -> bool:
     except ExpressionSyntaxError as error:
         places = dict(spot.node.scalars(spot.place))
         for problem in error.problems:
+            if draft.report.full:
+                break
             at = _position(spot, places.get(problem.place, spot.node), problem)
             code = _code(problem)
             draft.report.error(code, f"{problem.place}: {problem.message}", at, problem.hint)
@@ -97,17 +100,11 @@ def _unknown_fields(spot: Spot, place: str, node: Node, known: Known, draft: Dra
     found = False
     for root, key, offset in _fields(text, spot.kind == "condition"):
         if root in known and key not in known[root]:
-            hint = did_you_mean(key, known[root]) or _listed(known[root])
+            hint = near_or_known(key, known[root])
             message = f"{place}: {root} has no '{key}'"
             draft.report.error("expression.name", message, node.within(offset + spot.shift), hint)
             found = True
     return found
-
-
-def _listed(names: Collection[str]) -> str:
-    if not names:
-        return "none is declared"
-    return f"known: {', '.join(list(names)[:12])}{', ...' if len(names) > 12 else ''}"
 
 
 def _fields(text: str, condition: bool) -> Iterator[tuple[str, str, int]]:

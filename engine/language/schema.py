@@ -8,7 +8,7 @@ and regular expressions run in linear time.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +115,8 @@ class ParameterSet:
         for name, value in values.items():
             parameter = self._parameters.get(name)
             if parameter is None:
-                found += [unknown_name(name, self.names)] if self._closed else []
+                hint = near_or_known(name, self.names)
+                found += [f"'{name}' is not a known name ({hint})"] if self._closed else []
             elif parameter.validator is not None and not parameter.validator.is_valid(value):
                 found += _refusals(name, parameter, value)
         return found
@@ -141,16 +142,12 @@ class ParameterSet:
         return [f"{'.'.join(map(str, path))}: {text}" if path else text for path, text in findings(declared)]
 
 
-def unknown_name(name: str, known: tuple[str, ...]) -> str:
-    """Return the sentence for a name that a closed declaration does not have."""
+def near_or_known(name: str, known: Collection[str]) -> str:
+    """Return a hint for a name that is not known: the nearest one, or those that there are."""
     hint = did_you_mean(name, known)
-    if not hint:
-        hint = (
-            f"known: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
-            if known
-            else "none is declared"
-        )
-    return f"'{name}' is not a known name ({hint})"
+    if hint or not known:
+        return hint or "none is declared"
+    return f"known: {', '.join(list(known)[:12])}{', ...' if len(known) > 12 else ''}"
 
 
 def findings(declared: JSON) -> Iterator[Finding]:

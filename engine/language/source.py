@@ -7,6 +7,8 @@ The reading is bounded: bytes, depth, and what aliases may expand to. JSON gives
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,12 +16,16 @@ from typing import Literal
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.language.model import Position
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
 Kind = Literal["map", "list", "scalar"]
 
 #: A file larger than this is not read.
 MAX_BYTES = 1024 * 1024
 #: Levels of maps and lists; the same bound as for results (LANGUAGE 2).
 MAX_DEPTH = 100
+#: Characters of a text that are walked to find a place in it; beyond, the text's own place must do.
+MAX_WALK = 20_000
 #: Nodes that all aliases of a file may stand for.
 MAX_EXPANDED = 50_000
 
@@ -72,7 +78,7 @@ class Node:
 
         The text and what is written differ by quotes, escapes, indentation and folding: both are walked side by side.
         """
-        if not self.lines or not isinstance(self.value, str):
+        if not self.lines or not isinstance(self.value, str) or offset > MAX_WALK:
             return self.at
         line, column = _walk(self.lines, self.at, self.value, offset)
         return Position(path=self.at.path, line=line + 1, column=column + 1)
@@ -87,6 +93,21 @@ class Node:
             return str(self.value).lower()
         shown = repr(self.value)
         return shown if len(shown) <= 60 else "a long text"
+
+
+#: What is said of a number or a text that can't be stored.
+NO_NUMBER = "a number must be finite, and a whole one must fit into 64 bits"
+NO_TEXT = "a text must not hold NUL or half of a surrogate pair"
+
+
+def is_number(value: float) -> bool:
+    """Say whether a number can be stored everywhere (LANGUAGE 2)."""
+    return -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
+
+
+def is_text(value: str) -> bool:
+    """Say whether a text can be stored everywhere (LANGUAGE 2)."""
+    return (value.isascii() and "\0" not in value) or not _NO_TEXT.search(value)
 
 
 def from_json(value: JSON) -> Node:
@@ -114,36 +135,64 @@ def _from_json(value: JSON, depth: int) -> Node:
         return Node(kind="list", at=at, items=[_from_json(inner, depth + 1) for inner in value])
     if value is not None and not isinstance(value, str | int | float):
         raise ValueError(f"{type(value).__name__} is no JSON value")
+    if isinstance(value, int | float) and not is_number(value):
+        raise ValueError(NO_NUMBER)
+    if isinstance(value, str) and not is_text(value):
+        raise ValueError(NO_TEXT)
     return Node(kind="scalar", at=at, value=value)
 
 
 def _walk(lines: list[str], at: Position, value: str, offset: int) -> tuple[int, int]:
     """Return line and column, from 0, of the character of a scalar that starts at `at`."""
+    wanted = sum(not char.isspace() for char in value[:offset])
+    visible = offset < len(value) and not value[offset].isspace()
+    before: tuple[int, int] | None = None
+    for number, place in enumerate(_visible(lines, at)):
+        if number == wanted and (visible or before is None):
+            return place
+        if number == wanted:
+            break
+        before = place
+    return (before[0], before[1] + 1) if before is not None else (at.line - 1, at.column - 1)
+
+
+def _visible(lines: list[str], at: Position) -> Iterator[tuple[int, int]]:
+    """Give line and column, from 0, of each character that is no space, as it is written from a place on."""
     line, column = at.line - 1, at.column - 1
-    column += _before_text(lines[line][column:] if line < len(lines) else "")
-    text = lines[line] if line < len(lines) else ""
-    if text[column : column + 1] in ("|", ">"):
+    column += _before_text(lines[line][column:])
+    style = lines[line][column : column + 1]
+    if style in ("|", ">"):
         line, column = line + 1, 0
-    escapes = text[column : column + 1] == '"'
-    wanted = [char for char in value[:offset] if not char.isspace()]
-    position = 0
+    elif style in ("'", '"'):
+        column += 1
     while line < len(lines):
         text = lines[line]
         while column < len(text):
-            if escapes and text[column] == "\\" and column + 1 < len(text):
-                position += position < len(wanted) and text[column + 1] in ('"', "\\", "/") and 1
-                column += 2
-                continue
-            if position == len(wanted):
-                if offset >= len(value) or value[offset].isspace() or text[column] == value[offset]:
-                    return line, column
-            elif text[column] == wanted[position]:
-                position += 1
-            column += 1
-        if position == len(wanted) and offset >= len(value):
-            return line, len(text)
+            length, char = _character(text, column, style)
+            if not char.isspace():
+                yield line, column
+            column += length
         line, column = line + 1, 0
-    return at.line - 1, at.column - 1
+
+
+def _character(text: str, column: int, style: str) -> tuple[int, str]:
+    """Return how many characters stand for the one at a column of a line, and that one."""
+    pair = text[column : column + 2]
+    if style == "'" and pair == "''":
+        return 2, "'"
+    if style != '"' or pair[0] != "\\":
+        return 1, pair[0]
+    digits = _ESCAPES.get(pair[1:])
+    if digits is None:
+        # What is left is a sign itself, or stands for some space; \\a, \\b, \\e for what nobody writes.
+        return len(pair), " " if pair[1:] in _SPACES else pair[-1]
+    code = text[column + 2 : column + 2 + digits]
+    return 2 + digits, chr(int(code, 16))
+
+
+#: Escapes of double-quoted text: how many digits follow; and those that stand for space (YAML 1.2.2, 5.7).
+_ESCAPES = {"x": 2, "u": 4, "U": 8}
+_SPACES = ("", " ", "\t", "n", "t", "r", "v", "f", "N", "_", "L", "P")
 
 
 def _before_text(text: str) -> int:

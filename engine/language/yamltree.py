@@ -16,7 +16,16 @@ import yaml
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.language.model import Position
 from dramaturg.engine.language.report import Report
-from dramaturg.engine.language.source import MAX_BYTES, MAX_DEPTH, MAX_EXPANDED, Node
+from dramaturg.engine.language.source import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_EXPANDED,
+    NO_NUMBER,
+    NO_TEXT,
+    Node,
+    is_number,
+    is_text,
+)
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -250,8 +259,8 @@ class _Tree:
         return None
 
     def _clean(self, text: str, at: Position) -> str:
-        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-            self._report.error("yaml.character", "a text must not hold NUL or half of a surrogate pair", at)
+        if not is_text(text):
+            self._report.error("yaml.character", NO_TEXT, at)
             return ""
         return text
 
@@ -262,11 +271,9 @@ class _Tree:
         if text in _BOOL:
             return _BOOL[text]
         number = _number(text)
-        if number is not None and (
-            not math.isfinite(number) if isinstance(number, float) else not -(2**63) <= number < 2**63
-        ):
-            message = "a number must be finite, and a whole one must fit into 64 bits"
-            self._report.error("yaml.number", message, at, "put quotes around it if text is meant")
+        if number is not None and not is_number(number):
+            hint = "put quotes around it if text is meant"
+            self._report.error("yaml.number", NO_NUMBER, at, hint)
             return 0
         return self._clean(text, at) if number is None else number
 

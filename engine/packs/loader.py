@@ -13,10 +13,18 @@ from dramaturg.engine.expressions.faults import did_you_mean
 from dramaturg.engine.language.fields import is_template
 from dramaturg.engine.language.model import Position
 from dramaturg.engine.language.report import Report
-from dramaturg.engine.language.schema import ParameterSet, unknown_name
+from dramaturg.engine.language.schema import ParameterSet, near_or_known
 from dramaturg.engine.language.tasks import TaskSource
 from dramaturg.engine.packs.manifest import Pack
-from dramaturg.engine.packs.reading import ACTIONS, MANIFEST, WORKFLOWS, Reading, read_loose, read_pack
+from dramaturg.engine.packs.reading import (
+    ACTIONS,
+    MANIFEST,
+    WORKFLOWS,
+    Reading,
+    listing,
+    read_loose,
+    read_pack,
+)
 
 #: Packs that are always there.
 SHIPPED = ("core", "examples")
@@ -89,7 +97,7 @@ def _packs_in(path: Path, report: Report) -> list[Path]:
         return []
     if (path / MANIFEST).is_file():
         return [path]
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
+    folders = [folder for folder in listing(path, report) if folder.is_dir()]
     packs = [folder for folder in folders if (folder / MANIFEST).is_file()]
     for folder in folders:
         if folder not in packs and ((folder / ACTIONS).is_dir() or (folder / WORKFLOWS).is_dir()):
@@ -163,8 +171,9 @@ def _check_use(task: TaskSource, ref: str, known: Mapping[str, _Action], report:
         report.error("workflow.missing_input", message, at)
     for key, _ in given.entries if given is not None and parameters.closed else ():
         if key.value not in parameters.names:
-            message = f"task '{name}': {ref} takes no {unknown_name(str(key.value), parameters.names)}"
-            report.error("workflow.unknown_input", message, key.at)
+            message = f"task '{name}': {ref} takes no '{key.value}'"
+            hint = near_or_known(str(key.value), parameters.names)
+            report.error("workflow.unknown_input", message, key.at, hint)
 
 
 def _pack_of(path: Path) -> Path | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dramaturg.engine.errors import JSON
+from dramaturg.engine.expressions.faults import did_you_mean
 from dramaturg.engine.language.actions import read_action
 from dramaturg.engine.language.fields import Draft, is_template
 from dramaturg.engine.language.model import ActionDef, Position, WorkflowDef
@@ -101,7 +102,8 @@ def read_loose(file: Path, ref: str | None) -> Reading:
     if node is None:
         return reading
     written = node.get("ref")
-    source = read_workflow(node, Draft(report=report), None if written is not None else ref)
+    draft = Draft(report=report)
+    source = read_workflow(node, draft, None if written is not None else ref, config=())
     name = source.definition.ref
     reading.manifest = Manifest(ref=name.partition(".")[0], label=source.definition.label)
     reading.claimed[name] = Position(path=str(file), line=1, column=1)
@@ -125,11 +127,21 @@ def read_tree(file: Path, report: Report) -> Node | None:
     return read(data, str(file), report)
 
 
+def listing(folder: Path, report: Report) -> list[Path]:
+    """Return what is in a folder, by name; nothing, and a problem, if it can't be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        message = f"the folder can't be read: {error.strerror or error}"
+        report.error("pack.file", message, Position(path=str(folder)))
+        return []
+
+
 def _definitions(folder: Path, report: Report) -> list[Path]:
     """Return the YAML files of a folder, by name; those that would be passed over are reported."""
     if not folder.is_dir():
         return []
-    files = sorted(folder.iterdir())
+    files = listing(folder, report)
     for file in files:
         if file.suffix in (".yml", ".YAML", ".YML"):
             message = "definitions end in .yaml; this file would be passed over"
@@ -242,8 +254,6 @@ def _inside(reading: Reading, written: Node, key: str) -> Path | None:
 
 
 def _near(file: Path, base: Path) -> str:
-    from dramaturg.engine.expressions.faults import did_you_mean
-
     try:
         names = [
             str(p.relative_to(base)) for p in file.parent.iterdir() if p.is_file() and p.suffix != ".yaml"

@@ -32,8 +32,11 @@ RESIZE = {
         ({"width": 1, "zzz": ""}, ["'zzz' is not a known name (known: token, width, mode, note)"]),
         (
             {"widht": 1, "mode": 2},
-            ["'width' is required", "'widht' is not a known name (did you mean 'width'?)"]
-            + ["'mode' must be one of 'fit', 'crop', not 2"],
+            [
+                "'width' is required",
+                "'widht' is not a known name (did you mean 'width'?)",
+                "'mode' must be one of 'fit', 'crop', not 2",
+            ],
         ),
     ],
 )
