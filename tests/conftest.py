@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -51,15 +52,29 @@ def redis_database(redis_url: str) -> str:
     return redis_url
 
 
+@pytest.fixture(scope="session")
+def new_postgres_database(postgres_url: str) -> Callable[[], AbstractContextManager[str]]:
+    """Make an empty PostgreSQL database that is there as long as a context lasts: for what several tests share."""
+
+    @contextmanager
+    def make() -> Iterator[str]:
+        name = f"dramaturg_test_{os.getpid()}_{next(_numbers)}"
+        quoted = sql.Identifier(name)
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(quoted))
+            try:
+                yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+            finally:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(quoted))
+
+    return make
+
+
 @pytest.fixture
-def postgres_database(postgres_url: str) -> Iterator[str]:
+def postgres_database(new_postgres_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a new, empty PostgreSQL database that is dropped after the test."""
-    name = f"dramaturg_test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE template0")
-        connection.execute(create.format(sql.Identifier(name)))
-        yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_postgres_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,41 @@ class Scenario:
     def __str__(self) -> str:
         """Return the name, for pytest's ids."""
         return self.name
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """Return what `seen` is to return."""
+        return {
+            "ref": self.ref,
+            "status": self.status,
+            "output": dict(self.output),
+            "error": self.error,
+            "errors": self.errors,
+            "visits": dict(self.visits),
+        }
+
+    def seen(self, record: Mapping[str, Any], history: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return of a run, as it is described, and its history what a scenario says something about."""
+        output, ended = record["output"], visits_of(history)
+        if self.status != "succeeded":
+            output = {name: output.get(name) for name in self.output}
+        return {
+            "ref": record["ref"],
+            "status": record["status"],
+            "output": output,
+            "error": (record["error"] or {}).get("type"),
+            "errors": tuple(error["type"] for error in record["errors"]),
+            "visits": {task: ended[task] for task in ended if task not in self.racing},
+        }
+
+
+def visits_of(history: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return how each visit of each task ended; that each ended once is part of it."""
+    ended: dict[str, tuple[str, ...]] = {}
+    for event in history:
+        if event["type"] == "task_completed":
+            ended[event["task"]] = (*ended.get(event["task"], ()), event["status"])
+    return ended
 
 
 def _once(*tasks: str, **others: str) -> dict[str, tuple[str, ...]]:
