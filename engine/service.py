@@ -67,10 +67,14 @@ class Service:
             SchemaOutdated: its tables are not what this version needs.
         """
         database = _database(settings)
-        if migrate or database.dialect == "sqlite":
-            schema.upgrade(database)
-        else:
-            schema.require(database)
+        try:
+            if migrate or database.dialect == "sqlite":
+                schema.upgrade(database)
+            else:
+                schema.require(database)
+        except BaseException:
+            database.close()
+            raise
         return cls(database, settings)
 
     @staticmethod
