@@ -44,7 +44,7 @@ class Backstage(Middleware):
         only = worker.consumer_whitelist
         if only:
             self._host.stepper.queues = frozenset(only) - {INTERPRETER_QUEUE}
-        for queue in sorted({INTERPRETER_QUEUE, *(only or ())}):
+        for queue in sorted({INTERPRETER_QUEUE, *(only or self._host.known_queues)}):
             broker.declare_queue(queue)
         self.stopping.clear()
         self.leases.start()

@@ -124,6 +124,11 @@ class Host:
         self._first = True
         self._life = LifeLock(database, self.worker)
 
+    @property
+    def known_queues(self) -> frozenset[str]:
+        """Return the queues that this worker's packs name: what it serves when it is to serve all."""
+        return self._actions.queues
+
     # -- tasks ---------------------------------------------------------------------------------------------
 
     def serve_one(self, execution_id: int) -> None:
@@ -142,7 +147,10 @@ class Host:
             return
         if refill:
             self._dispatch(
-                [Send(kind="task", id=i, queue=q, priority=p) for i, q, p in self.clock.requested()]
+                [
+                    Send(kind="task", id=i, queue=q, priority=p)
+                    for i, q, p in self.clock.requested(self.stepper.queues)
+                ]
             )
         claim = self.stepper.claim(execution_id, root=self.root)
         if claim is not None:
@@ -321,7 +329,7 @@ class Host:
         # In process nobody else tells us anything, and after a start no message can be under way.
         patience = PATIENCE if not self.in_process else 0 if first else PATIENCE // 10
         lost = [run for name in dead_workers(self._life, self.clock) for run in self.clock.orphan(name)]
-        due = self.clock.tick(patience=patience)
+        due = self.clock.tick(patience=patience, queues=self.stepper.queues)
         sends = [Send(kind="task", id=i, queue=q, priority=p) for i, q, p in due.requested]
         sends += [Send(kind="interpret", id=run) for run in dict.fromkeys((*due.runs, *lost))]
         self._dispatch(sends)

@@ -33,6 +33,14 @@ class ActionSource:
     def __init__(self, packs: Sequence[Pack], database: Database) -> None:
         self._database = database
         self._local: dict[str, Source] = {}
+        tasks = [
+            task for pack in packs for workflow in pack.workflows.values() for task in workflow.tasks.values()
+        ]
+        #: Queues that the packs name; one that only an expression gives is not known before it is used.
+        self.queues = frozenset(
+            [action.queue for pack in packs for action in pack.actions.values()]
+            + [task.queue for task in tasks if isinstance(task.queue, str) and "{{" not in task.queue]
+        )
         for pack in packs:
             folder = pack.path / "actions"
             for ref, action in pack.actions.items():

@@ -30,6 +30,7 @@ class FakeHost:
     follows: list[bool] = field(default_factory=list)
     settings: Any = field(default_factory=lambda: SimpleNamespace(grace=0.5))
     stepper: Any = field(default_factory=lambda: SimpleNamespace(queues=None))
+    known_queues: frozenset[str] = frozenset()
     ticks: int = 0
     renewals: int = 0
     drained: list[float] = field(default_factory=list)

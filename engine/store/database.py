@@ -67,11 +67,13 @@ class _FairLock:
 class Transaction:
     """One transaction: runs statements, knows the time."""
 
-    __slots__ = ("_connection", "_database", "_now")
+    __slots__ = ("_database", "_execute", "_now")
 
-    def __init__(self, database: Database, connection: Connection) -> None:
+    def __init__(
+        self, database: Database, execute: Callable[[str, Mapping[str, Any]], Sequence[Row]]
+    ) -> None:
         self._database = database
-        self._connection = connection
+        self._execute = execute
         self._now: int | None = None
 
     @property
@@ -84,8 +86,7 @@ class Transaction:
         observe = self._database.on_statement
         if observe is not None:
             observe(statement.name)
-        cursor = self._connection.exec_driver_sql(statement.text(self.dialect), parameters or {})
-        return cursor.fetchall() if cursor.returns_rows else ()
+        return self._execute(statement.text(self._database.dialect), parameters or {})
 
     def taken_at(self, now: int) -> None:
         """Note the database's time where a statement has brought it along; a test's clock stands above it."""
@@ -145,7 +146,7 @@ class Database:
     @property
     def shown(self) -> str:
         """Return the address for people: without the password."""
-        return self.url.render_as_string(hide_password=True)
+        return self.url.set(drivername=self.dialect).render_as_string(hide_password=True)
 
     @property
     def file(self) -> Path | None:
@@ -191,37 +192,73 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                _rollback(connection)
+                self._roll_back(connection)
                 raise
             connection.exec_driver_sql("COMMIT")
 
     def joined(self, connection: Connection) -> Transaction:
         """Give a transaction that is part of the caller's own: it is the caller who commits."""
-        return Transaction(self, connection)
+
+        def execute(text: str, parameters: Mapping[str, Any]) -> Sequence[Row]:
+            cursor = connection.exec_driver_sql(text, parameters)
+            return cursor.fetchall() if cursor.returns_rows else ()
+
+        return Transaction(self, execute)
 
     @contextmanager
     def _transaction(self, begin: str, commit: str = "COMMIT") -> Iterator[Transaction]:
         with self._reachable(), self.engine.connect() as connection:
-            connection.exec_driver_sql(begin)
+            # The driver's own cursor on SQLAlchemy's connection: its result objects cost as much as a statement.
+            cursor = connection.connection.cursor()
+
+            def execute(text: str, parameters: Mapping[str, Any]) -> Sequence[Row]:
+                cursor.execute(text, parameters)
+                return cursor.fetchall() if cursor.description else ()
+
             try:
-                yield Transaction(self, connection)
+                cursor.execute(begin)
+                yield Transaction(self, execute)
+                if self.on_statement is not None:
+                    self.on_statement(commit)
+                cursor.execute(commit)
             except BaseException:
-                _rollback(connection)
+                self._roll_back(connection)
                 raise
-            if self.on_statement is not None:
-                self.on_statement(commit)
-            connection.exec_driver_sql(commit)
+            finally:
+                cursor.close()
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            connection.connection.cursor().execute("ROLLBACK")
+        except self._errors:
+            # SQLite says so after a BEGIN that failed; a server that is gone has taken the transaction with it. Then the
+            # other connections of the pool are gone, too.
+            if self.dialect == "postgresql":
+                connection.invalidate()
+                self.engine.dispose()
+
+    @property
+    def _errors(self) -> type[Exception]:
+        dbapi = self.engine.dialect.dbapi
+        assert dbapi is not None
+        error: type[Exception] = dbapi.Error
+        return error
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
+        """Turn the errors that say that the database does not answer into Unreachable; others are bugs of ours."""
         try:
             yield
         except PoolTimeout as error:
             raise Unreachable(f"database {self.shown}: no connection is free: {error}") from error
-        except (OperationalError, InterfaceError) as error:
-            raise Unreachable(f"database {self.shown}: {_first_line(error)}") from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
+                raise Unreachable(f"database {self.shown}: {_first_line(error.orig or error)}") from error
+            raise
+        except self._errors as error:
+            dbapi = self.engine.dialect.dbapi
+            assert dbapi is not None
+            if isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError)):
                 raise Unreachable(f"database {self.shown}: {_first_line(error)}") from error
             raise
 
@@ -312,14 +349,6 @@ def _postgres_engine(url: sqlalchemy.URL, lock_timeout: float, idle_timeout: flo
         ) from None
 
 
-def _rollback(connection: Connection) -> None:
-    try:
-        connection.exec_driver_sql("ROLLBACK")
-    except (DBAPIError, sqlalchemy.exc.InvalidRequestError):
-        # The connection is gone, and its transaction with it; what went wrong first is what counts.
-        connection.invalidate()
-
-
-def _first_line(error: DBAPIError) -> str:
-    lines = [line.strip() for line in str(error.orig or error).splitlines() if line.strip()]
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

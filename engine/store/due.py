@@ -7,7 +7,7 @@ statement (`PEEK`), and runs only what there is something to do for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,6 +133,7 @@ SENT_NOW = Statement(
 REQUESTED = Statement(
     "requested",
     f"""SELECT id, queue, priority FROM execution WHERE status = 'requested' AND {_SCOPE}
+        AND (CAST(:queues AS text) IS NULL OR queue IN (SELECT name FROM <<rows queues | name text>> AS x))
     ORDER BY priority, id LIMIT :limit""",
 )
 
@@ -180,10 +181,11 @@ class Clock:
     #: Whether messages live in this process only, so that `sent_at` says nothing.
     in_process: bool = False
 
-    def tick(self, *, patience: int = PATIENCE) -> Due:
+    def tick(self, *, patience: int = PATIENCE, queues: Collection[str] | None = None) -> Due:
         """Serve what is due.
 
         Args:
+            queues: in process: those that this process serves; None: all.
             patience: microseconds that runs and unsent messages are left to whoever made them.
         """
         failpoints.hit("tick.begin")
@@ -196,7 +198,7 @@ class Clock:
             before = {"now": now, "before": now - patience, "root": self.root, "limit": BATCH}
             due.runs.extend(row[0] for row in tx.run(RUNS, before))
         if peek[3] and self.in_process:
-            due.requested.extend(self.requested())
+            due.requested.extend(self.requested(queues))
         later = [at - now for at in peek[4:6] if at is not None]
         due.next_in = max(0, min(later)) if later else None
         if any(peek[:3]):
@@ -265,10 +267,11 @@ class Clock:
             )
             due.requested.extend((r[0], r[1], r[2]) for r in found)
 
-    def requested(self) -> list[tuple[int, str, int]]:
+    def requested(self, queues: Collection[str] | None = None) -> list[tuple[int, str, int]]:
         """Return what may be taken: (execution id, queue, priority), at most twice a window, in order."""
+        names = None if queues is None else dumps([{"name": name} for name in sorted(queues)])
         with self.database.read() as tx:
-            rows = tx.run(REQUESTED, {"root": self.root, "limit": 2 * WINDOW})
+            rows = tx.run(REQUESTED, {"root": self.root, "queues": names, "limit": 2 * WINDOW})
         return [(row[0], row[1], row[2]) for row in rows]
 
     def orphan(self, worker: str) -> list[int]:

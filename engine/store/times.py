@@ -12,8 +12,7 @@ SECOND = 1_000_000
 
 def iso(at: int) -> str:
     """Return ``2026-01-31T12:00:00.000000Z``."""
-    moment = _EPOCH + timedelta(microseconds=at)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def iso_or_none(at: int | None) -> str | None:
