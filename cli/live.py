@@ -22,8 +22,10 @@ LOOK_AT_MOST = 2.0
 LOOK_SHARE = 5
 #: Seconds without any change, with nothing running, after which a person wants to know why.
 QUIET = 5.0
-#: Seconds between two lines about one fan-out.
+#: Seconds between two lines about one fan-out, at least; and as a share of the time that has passed, so that a run of
+#: hours has some dozens of lines.
 FAN_OUT_EVERY = 2.0
+FAN_OUT_SHARE = 0.1
 #: Lines of the last picture, which stays on the screen.
 LAST_PICTURE = 60
 
@@ -125,7 +127,8 @@ class PlainView:
         known = self._told.get(key)
         if items and node.status not in words.ENDED:
             state = (state, tuple(sorted(items.items())))
-            if known is not None and self._clock() - self._counted.get(key, 0.0) < FAN_OUT_EVERY:
+            pause = max(FAN_OUT_EVERY, FAN_OUT_SHARE * (self._clock() - self._begun))
+            if known is not None and self._clock() - self._counted.get(key, 0.0) < pause:
                 return
         if state == known:
             return

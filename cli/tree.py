@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Columns that a task's name may take before it is cut, and cells of a fan-out's bar.
 NAME_WIDTH = 40
 BAR_WIDTH = 20
-#: Items of a fan-out that `show` lists one by one: those that did not succeed.
+#: Items of a fan-out that `show` lists one by one, of those that went wrong.
 ITEMS_SHOWN = 10
 
 
@@ -241,14 +241,13 @@ def _bar(items: Mapping[str, JSON], signs: Literal["unicode", "ascii"]) -> Text:
 
 
 def _items(node: Node, depth: int, signs: Literal["unicode", "ascii"]) -> Iterator[Line]:
-    """Give lines for the items that did not succeed, where items were read."""
+    """Give lines for the items that went wrong, where items were read."""
     from rich.text import Text
 
     listed = node.row.get("items_list") or []
-    poor = [(i, item) for i, item in enumerate(listed) if item["status"] not in ("succeeded", "scheduled")]
-    for position, item in poor[:ITEMS_SHOWN]:
-        status = str(item["status"])
-        number = item.get("item", position)
+    poor = [item for item in listed if item["status"] in ("failed", "timed_out", "cancelled")]
+    for item in poor[:ITEMS_SHOWN]:
+        status, number = str(item["status"]), item["item"]
         line = Text("  " + "  " * depth)
         line.append(words.sign(status, signs), style=words.style(status))
         why = f": {visible(_brief(item['error']))}" if item.get("error") else ""

@@ -73,6 +73,17 @@ def test_plain_view_tells_of_a_fan_out_now_and_then(monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_a_run_of_hours_has_some_dozens_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between the lines about a fan-out grow."""
+    time = 0.0
+    stream = io.StringIO()
+    view = PlainView(output(stream, monkeypatch), lambda: NOW, lambda: time)
+    for second in range(3 * 3600):
+        time = float(second)
+        view.update((node("look", "running", items={"total": 10**6, "succeeded": second}),), "")
+    assert 30 < stream.getvalue().count("\n") < 100
+
+
 def test_plain_view_says_a_remark_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at each look."""
     stream = io.StringIO()
