@@ -68,7 +68,7 @@ def _table(records: Sequence[Mapping[str, JSON]]) -> list[Text]:
     from rich.text import Text
 
     names = list(dict.fromkeys(name for record in records for name in record))
-    numeric = {name for name in names if all(_is_number(record.get(name)) for record in records)}
+    numeric = {name for name in names if all(_fits_number(record.get(name)) for record in records)}
     widths = {name: max(len(name), *(len(_cell(r, name)) for r in records)) for name in names}
 
     def placed(text: str, name: str) -> str:
@@ -79,7 +79,8 @@ def _table(records: Sequence[Mapping[str, JSON]]) -> list[Text]:
 
 
 def _cell(record: Mapping[str, JSON], name: str) -> str:
-    return _inline(record[name]) if name in record else ""
+    # A cell says nothing where there is nothing: `null` would be one more word to read.
+    return "" if record.get(name) is None else _inline(record[name])
 
 
 def _is_table(value: JSON) -> bool:
@@ -103,8 +104,8 @@ def _deep(value: Sequence[JSON]) -> bool:
     return any(isinstance(inner, Mapping | list) for inner in value)
 
 
-def _is_number(value: JSON) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _fits_number(value: JSON) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _inline(value: JSON) -> str:

@@ -138,11 +138,11 @@ def listed(tx: Transaction, filters: Mapping[str, Any]) -> list[dict[str, JSON]]
 def tasks_of(tx: Transaction, run: int, *, items: bool) -> list[dict[str, JSON]]:
     """Return the visits of a run's tasks, in the order in which they started; with their items where asked."""
     rows = tx.run(TASKS, {"run": run})
-    payloads = load_payloads(tx, run, (row[11] for row in rows))
+    item_rows = tx.run(ITEM_ROWS, {"run": run}) if items else ()
+    payloads = load_payloads(tx, run, (*(row[11] for row in rows), *(row[8] for row in item_rows)))
     by_visit: dict[tuple[str, int], list[JSON]] = {}
-    if items:
-        for row in tx.run(ITEM_ROWS, {"run": run}):
-            by_visit.setdefault((row[0], row[1]), []).append(_item(row))
+    for row in item_rows:
+        by_visit.setdefault((row[0], row[1]), []).append(_item(row, payloads))
     return [_task(row, payloads, by_visit.get((row[1], row[2]))) for row in rows]
 
 
@@ -173,7 +173,7 @@ def _task(row: Row, payloads: Mapping[str, str], items: list[JSON] | None) -> di
     return task
 
 
-def _item(row: Row) -> dict[str, JSON]:
+def _item(row: Row, payloads: Mapping[str, str]) -> dict[str, JSON]:
     return {
         "item": row[2],
         "status": row[3],
@@ -181,6 +181,7 @@ def _item(row: Row) -> dict[str, JSON]:
         "execution_id": row[5],
         "started_at": iso_or_none(row[6]),
         "finished_at": iso_or_none(row[7]),
+        "error": decode(row[8], payloads),
         "run_id": row[9],
     }
 

@@ -247,6 +247,20 @@ def test_a_failed_run_exits_1_and_says_why(dramaturg: Run) -> None:
     assert json.loads(dramaturg("list", "--status", "succeeded", "-o", "json").stdout) == []
 
 
+def test_show_tells_which_items_failed_and_why(dramaturg: Run, tmp_path: Path) -> None:
+    """Of a fan-out those that went wrong are listed, with their errors."""
+    (tmp_path / "items.yaml").write_text(
+        "ref: try.items\n"
+        "tasks: [{name: look, with_items: [a, b], on_item_failure: run_all,\n"
+        "         action: core.fail, input: {message: 'no {{ item }}'}}]\n"
+    )
+    assert dramaturg("run", "items.yaml", "--id", "i").exit_code == 1
+    shown = dramaturg("show", "i").stdout
+    assert re.search(r"✗ look +\S+s  2/2, 2 failed", shown)
+    assert "✗ item 0 failed: Failed: no a\n" in shown
+    assert "✗ item 1 failed: Failed: no b\n" in shown
+
+
 def test_an_interrupted_run_goes_on_with_the_same_id(dramaturg: Run, start: Start, tmp_path: Path) -> None:
     """Ctrl-C: exit 130, the run stands as it is, and says how to go on; then it ends as if nothing had been."""
     (tmp_path / "sleeper.yaml").write_text(SLEEPER)

@@ -41,12 +41,19 @@ def test_names_and_values() -> None:
 def test_records_are_a_table() -> None:
     """Numbers to the right; a field that one record lacks is empty."""
     assert lines(
-        {"largest": [{"file": "a.py", "lines": 1200}, {"file": "long_name.py", "lines": 7, "x": "y"}]}
+        {
+            "largest": [
+                {"file": "a.py", "lines": 1200},
+                {"file": "long_name.py", "lines": 7, "x": "y"},
+                {"file": "b.py", "lines": None},
+            ]
+        }
     ) == [
         "largest",
         "  file          lines  x",
         "  a.py           1200",
         "  long_name.py      7  y",
+        "  b.py",
     ]
 
 
