@@ -146,10 +146,12 @@ class _Branches:
         reached.update((name, self._full) for _, name in waiting)
         heapify(waiting)
         queued = {name for _, name in waiting}
+        first = frozenset(queued)
         while waiting:
             _, name = heappop(waiting)
             queued.discard(name)
-            if self._workflow.tasks[name].join == "all" and not self._is_met_anew(name, reached):
+            waits = self._workflow.tasks[name].join == "all" and name not in first
+            if waits and not self._is_met_anew(name, reached):
                 continue
             for target in following[name]:
                 if self._grows(name, target, reached) and target not in queued:

@@ -24,6 +24,7 @@ from dramaturg.engine.packs.reading import (
     listing,
     read_loose,
     read_pack,
+    real,
 )
 
 #: Packs that are always there.
@@ -82,10 +83,10 @@ def load_workflow_file(path: Path, packs: Sequence[Pack] | None = None) -> Pack:
 def _folders(paths: Sequence[Path], report: Report) -> list[Path]:
     """Return the folders of all packs, each once."""
     shipped = Path(str(files("dramaturg.packs")))
-    found: dict[Path, Path] = {(shipped / name).resolve(): shipped / name for name in SHIPPED}
+    found: dict[Path, Path] = {real(shipped / name): shipped / name for name in SHIPPED}
     for path in paths:
         for folder in _packs_in(path, report):
-            found.setdefault(folder.resolve(), folder)
+            found.setdefault(real(folder), folder)
     return list(found.values())
 
 
@@ -184,14 +185,14 @@ def _pack_of(path: Path) -> Path | None:
 def _from_pack(path: Path, folder: Path, known: Sequence[Pack]) -> Pack | None:
     """Return the pack of a file, the file's workflow first; None if the file is no part of its pack."""
     reading = read_pack(folder)
-    file = path.resolve()
-    ref = next((r for r, own in reading.files.items() if any(f.resolve() == file for f in own)), None)
+    file = real(path)
+    ref = next((r for r, own in reading.files.items() if any(real(f) == file for f in own)), None)
     if ref is None:
         return None
     if ref in reading.actions and not reading.report.failed:
         message = f"'{ref}' is an action, not a workflow"
         reading.report.error("workflow.not_a_workflow", message, reading.claimed[ref])
-    others = [pack for pack in known if pack.path.resolve() != folder.resolve()]
+    others = [pack for pack in known if real(pack.path) != real(folder)]
     pack = _alone(reading, others)
     first = {ref: pack.workflows[ref]} if ref in pack.workflows else {}
     return replace(pack, workflows=first | pack.workflows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def read_pack(folder: Path) -> Reading:
     draft = Draft(report=report)
     node = read_tree(folder / MANIFEST, report)
     # The folder's own name, also where the path is "." or ends in "..".
-    name = folder.resolve().name
+    name = real(folder).name
     manifest = Manifest(ref=name) if node is None else read_manifest(node, draft, name)
     reading = Reading(folder, report, manifest)
     for file in _definitions(folder / ACTIONS, report):
@@ -125,6 +126,11 @@ def read_tree(file: Path, report: Report) -> Node | None:
         report.error("pack.file", f"the file can't be read: {error.strerror or error}", at)
         return None
     return read(data, str(file), report)
+
+
+def real(path: Path) -> Path:
+    """Return a path without links and dots; links in a circle stay as they are."""
+    return Path(os.path.realpath(path))
 
 
 def listing(folder: Path, report: Report) -> list[Path]:
@@ -234,7 +240,7 @@ def _inside(reading: Reading, written: Node, key: str) -> Path | None:
     base = reading.folder / ACTIONS
     file = base / written.value
     try:
-        inside = not is_template(written.value) and file.resolve().is_relative_to(base.resolve())
+        inside = not is_template(written.value) and real(file).is_relative_to(real(base))
         exists = inside and file.is_file()
     except (OSError, ValueError):
         inside, exists = True, False
@@ -266,8 +272,8 @@ def _near(file: Path, base: Path) -> str:
 def _orphans(reading: Reading) -> None:
     """Warn of graphs that no action names."""
     folder = reading.folder / ACTIONS / WORKFLOWS
-    named = {file.resolve() for files in reading.files.values() for file in files}
+    named = {real(file) for files in reading.files.values() for file in files}
     for file in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
-        if file.resolve() not in named:
+        if real(file) not in named:
             message = "no action names this file as its `workflow_file`: it is never used"
             reading.report.warn("pack.orphan", message, Position(path=str(file)))
