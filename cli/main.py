@@ -56,11 +56,11 @@ class Commands(click.Group):
             _mute()
             ctx.exit(BROKEN_PIPE)
         except DramaturgError as error:
-            code = BUG if error.exit_code == BUG else error.exit_code
-            _tell(error)
-            if _wants_traceback(ctx):
-                traceback.print_exc()
-            ctx.exit(code)
+            if error.exit_code == BUG:
+                _confess(error, _wants_traceback(ctx))
+            else:
+                _tell(error, _wants_traceback(ctx))
+            ctx.exit(error.exit_code)
         except Exception as error:
             _confess(error, _wants_traceback(ctx))
             ctx.exit(BUG)
@@ -120,7 +120,9 @@ def main() -> None:
     cli(prog_name="dramaturg")
 
 
-def _tell(error: DramaturgError) -> None:
+def _tell(error: DramaturgError, with_traceback: bool) -> None:
+    if with_traceback:
+        traceback.print_exc()
     lines = (
         problems.describe(error.problems) if isinstance(error, DefinitionError) else problems.explain(error)
     )

@@ -47,13 +47,13 @@ def explain(error: DramaturgError) -> Iterator[str]:
             yield from _wrapped(problem, "  - ", "    ")
     elif isinstance(error, Unreachable):
         # One line: it is what ends up in somebody's log.
-        hint = f" ({error.hint})" if error.hint else ""
+        hint = f" ({visible(error.hint)})" if error.hint else ""
         yield f"error: {visible(str(error))}{hint}"
         return
     else:
         yield f"error: {visible(str(error))}"
     if error.hint:
-        yield from (f"hint: {line}" for line in error.hint.splitlines())
+        yield f"hint: {visible(error.hint)}"
 
 
 def _one(problem: Problem, cache: dict[str, list[str]]) -> Iterator[str]:

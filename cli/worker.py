@@ -32,6 +32,9 @@ def worker(app: App, queues: str | None, processes: int, threads: int) -> None:
     if not all(names):
         raise UsageError(f"--queues {queues!r}: an empty name", hint="write names with a comma between them")
     kinds = f"queues {', '.join(names)}" if names else "all queues"
-    Output().say(f"serving {kinds} of {app.access.database}; Ctrl-C stops it")
+    app.access.require_broker()
+    # Whoever is told that it serves can rely on there being something to serve.
+    with app.access.service(create=True):
+        Output().say(f"serving {kinds} of {app.access.database}; Ctrl-C stops it")
     code = app.access.work(queues=names, processes=processes, threads=threads)
     raise click.exceptions.Exit(code)

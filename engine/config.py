@@ -7,6 +7,7 @@ from the folder it stands in.
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,16 +15,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from dramaturg.engine.errors import UsageError
 
 #: The embedded database, below the folder that it belongs to.
 EMBEDDED = Path(".dramaturg") / "dramaturg.db"
+
+#: What an SQLite URL with a path begins with.
+SQLITE = "sqlite:///"
 
 
 class Settings(BaseSettings):
@@ -77,7 +81,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, the toml file."""
         found = next((d / "dramaturg.toml" for d in _upwards() if (d / "dramaturg.toml").is_file()), None)
-        toml = (TomlConfigSettingsSource(settings_cls, toml_file=found),) if found else ()
+        toml = (InitSettingsSource(settings_cls, init_kwargs=_from_file(found)),) if found else ()
         return (init_settings, env_settings, *toml)
 
     @property
@@ -109,6 +113,27 @@ def load_settings(**given: Any) -> Settings:
         lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
         hint = "settings come from DRAMATURG_* in the environment and from dramaturg.toml"
         raise UsageError("invalid settings: " + "; ".join(lines), hint=hint) from None
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    """Return what a dramaturg.toml says, its relative paths counted from its own folder.
+
+    Raises:
+        UsageError: it can't be read, or is no TOML.
+    """
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file}: {error}") from None
+    packs = values.get("packs")
+    if isinstance(packs, str):
+        packs = [part for part in packs.split(os.pathsep) if part]
+    if isinstance(packs, list):
+        values["packs"] = [str(file.parent / p) if isinstance(p, str) else p for p in packs]
+    url = values.get("database_url")
+    if isinstance(url, str) and url.startswith(SQLITE) and url not in (SQLITE, f"{SQLITE}:memory:"):
+        values["database_url"] = f"{SQLITE}{file.parent / url.removeprefix(SQLITE)}"
+    return values
 
 
 def _upwards() -> Iterator[Path]:

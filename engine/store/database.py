@@ -252,13 +252,14 @@ class Database:
         except PoolTimeout as error:
             raise Unreachable(f"database {self.shown}: no connection is free: {error}") from error
         except DBAPIError as error:
-            if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
+            known = isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated
+            if known or _is_no_database(error.orig):
                 raise Unreachable(f"database {self.shown}: {_first_line(error.orig or error)}") from error
             raise
         except self._errors as error:
             dbapi = self.engine.dialect.dbapi
             assert dbapi is not None
-            if isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError)):
+            if isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError)) or _is_no_database(error):
                 raise Unreachable(f"database {self.shown}: {_first_line(error)}") from error
             raise
 
@@ -347,6 +348,11 @@ def _postgres_engine(url: sqlalchemy.URL, lock_timeout: float, idle_timeout: flo
         raise UsageError(
             f"PostgreSQL needs the package {error.name}", hint="pip install 'dramaturg[postgres]'"
         ) from None
+
+
+def _is_no_database(error: BaseException | None) -> bool:
+    """Say whether SQLite found that the file is none of its own, or is damaged."""
+    return getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 
 def _first_line(error: BaseException) -> str:

@@ -215,6 +215,17 @@ def test_a_file_of_a_pack_brings_its_pack(dramaturg: Run, tmp_path: Path) -> Non
     assert dramaturg("workflow", "validate", "shop/workflows/order.yaml").stdout == "shop.order: valid\n"
 
 
+def test_a_file_that_is_no_database_exits_7(dramaturg: Run, tmp_path: Path) -> None:
+    """It is told, and left as it is."""
+    (tmp_path / "x.db").write_text("something else altogether, and long enough to have a header\n" * 20)
+    before = (tmp_path / "x.db").read_bytes()
+    for command in (("list",), ("run", "examples.single_echo"), ("doctor",)):
+        done = dramaturg("--database-url", "sqlite:///x.db", *command)
+        assert (done.exit_code, done.stdout) == (7, ""), done.stderr
+        assert "x.db" in done.stderr
+    assert (tmp_path / "x.db").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "settings",
     [

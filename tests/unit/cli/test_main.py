@@ -15,7 +15,7 @@ from click.testing import Result
 
 import dramaturg
 from dramaturg.cli.main import cli
-from dramaturg.engine.errors import DefinitionError, Problem, SchemaOutdated, Unreachable
+from dramaturg.engine.errors import DefinitionError, InternalError, Problem, SchemaOutdated, Unreachable
 
 Invoke = Callable[..., Result]
 
@@ -73,6 +73,8 @@ def test_no_database_exits_7(invoke: Invoke, service: Any, kind: type[Exception]
 
 def test_a_bug_of_ours_exits_70(invoke: Invoke, service: Any) -> None:
     """Short without --debug, with the traceback with it."""
+    service.error = InternalError("an invariant does not hold")
+    assert "This is a bug of Dramaturg" in invoke("show", "r-1").stderr
     service.error = ZeroDivisionError("division by zero")
     done = invoke("show", "r-1")
     assert done.exit_code == 70

@@ -215,6 +215,13 @@ def test_terminate_is_refused_as_not_supported_yet(invoke: Invoke) -> None:
     assert "not supported yet" in done.stderr
 
 
+@pytest.mark.parametrize("run_id", ["", " ", "a\nb", "\x1b[2J", "x" * 256])
+def test_an_id_can_be_read_and_typed(invoke: Invoke, service: Any, run_id: str) -> None:
+    """Others are refused before anything is stored."""
+    assert invoke("run", "shop.order", "--id", run_id).exit_code == 2
+    assert service.asked == []
+
+
 def test_if_exists_reaches_the_service(invoke: Invoke, service: Any) -> None:
     """`return` is the default, `reject` is passed on."""
     invoke("run", "shop.order", "--detach")
