@@ -30,6 +30,9 @@ from dramaturg.engine.packs.reading import (
 #: Packs that are always there.
 SHIPPED = ("core", "examples")
 
+#: Actions of `core` that the language has (LANGUAGE 9) and this version does not have yet.
+NOT_YET = frozenset({"core.wait", "core.ask", "core.start", "core.signal", "core.http_request"})
+
 #: The pack of a workflow file that belongs to none.
 LOCAL = "local"
 
@@ -155,6 +158,10 @@ def _check_uses(reading: Reading, known: Mapping[str, _Action]) -> None:
 def _check_use(task: TaskSource, ref: str, known: Mapping[str, _Action], report: Report) -> None:
     name = task.definition.name
     written = task.node.get("action") or task.node
+    if ref not in known and ref in NOT_YET:
+        message = f"task '{name}': the action {ref} is not yet supported"
+        report.error("workflow.not_yet_supported", message, written.at)
+        return
     if ref not in known:
         hint = did_you_mean(ref, known)
         report.error(
