@@ -116,6 +116,14 @@ def result(app: App, run: str, no_wait: bool, timeout: float | None, fmt: Format
     output = Output(fmt)
     limit = 0.0 if no_wait else timeout
     with app.access.service() as service:
+        status = service.status(run)
+        if not no_wait and status not in words.ENDED:
+            served = (
+                ""
+                if not app.access.embedded
+                else "; it is served by `dramaturg worker` or by `dramaturg run`"
+            )
+            output.say(f"waiting: the run is {words.spoken(status)}{served}")
         try:
             record = service.wait(run, limit)
         except TimeoutError:

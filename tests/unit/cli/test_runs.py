@@ -129,6 +129,16 @@ def test_result_of_a_run_that_goes_on_exits_4(invoke: Invoke, service: Any, opti
     assert "still running" in done.stderr
 
 
+def test_result_says_that_it_waits(invoke: Invoke, service: Any) -> None:
+    """And by whom the run is served: a person may have to start that."""
+    service.start("shop.order", {}, id="r-1", if_exists="reject")
+    service.script = [service.ends("r-1")]
+    done = invoke("result", "r-1")
+    assert (done.exit_code, done.stdout) == (0, "total  7\n")
+    assert "dramaturg worker" in done.stderr
+    assert "waiting" not in invoke("result", "r-1").stderr
+
+
 def test_logs_of_one_source_are_as_they_were_written(invoke: Invoke, service: Any) -> None:
     """Nothing is put before the lines."""
     service.ends("r-1")()
