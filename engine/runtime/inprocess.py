@@ -127,7 +127,8 @@ class _Call:
     def _shut(self) -> None:
         with self._lock:
             self._open = False
-            _raise_in(threading.current_thread(), None)  # one that was not delivered yet is taken back
+        if self._raised:
+            _take_back()
 
     def _call(self) -> object:
         function = find_function(self._request.action.entry_point or "", self._request.actions_dir)
@@ -158,7 +159,24 @@ def _check_takes(function: Callable[..., Any], request: ActionRequest) -> None:
         raise _InvalidInput(f"{request.action.entry_point}: {error}") from None
 
 
-def _raise_in(thread: threading.Thread, error: type[BaseException] | None) -> None:
-    """Raise an exception in another thread, at its next step of Python; None takes back one not yet raised."""
-    number = ctypes.c_ulong(thread.ident or 0)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(error) if error else None)
+class _Nothing(BaseException):
+    """Raised to be caught."""
+
+
+def _take_back() -> None:
+    """Take back an exception that was raised in this thread and not delivered yet.
+
+    Another one takes its place and is caught here. Python can take one back itself, but then the interpreter goes on
+    believing for ever that some thread has one to deliver; on 3.11 a tracer (a debugger, a profiler) then hangs.
+    """
+    try:
+        _raise_in(threading.current_thread(), _Nothing)
+        while True:  # it is delivered at the next turn
+            pass
+    except _Nothing:
+        pass
+
+
+def _raise_in(thread: threading.Thread, error: type[BaseException]) -> None:
+    """Raise an exception in a thread, at its next step of Python; one that was not delivered yet is replaced."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -330,6 +332,32 @@ def test_an_interruption_at_the_last_moment_does_no_harm(pack, recwarn):
     assert seen <= {"succeeded", "timed_out"}
     assert escaped == []
     assert threads() == []
+
+
+CALLS_THEN_TRACES = """
+import sys, time
+from pathlib import Path
+from dramaturg.engine.language.model import ActionDef
+from dramaturg.engine.runtime import ActionRequest, Stop, run_action
+
+for timeout in (None, 0.2):
+    action = ActionDef(ref="p.act", runtime="python", entry_point="m:f")
+    place = dict(actions_dir=Path(sys.argv[1]), pack="p", execution_id=7, run_id="r", task="t", visit=1, attempt=1)
+    print(run_action(ActionRequest(action=action, timeout=timeout, grace=20.0, input={"t": timeout}, **place), Stop()).status)
+seen = []
+sys.setprofile(lambda frame, event, argument: seen.append(event))
+(lambda: None)()
+sys.setprofile(None)
+print("call" in seen)
+"""
+
+
+def test_the_interpreter_is_left_as_it_was(pack):
+    """No exception stays announced that nobody will deliver: on Python 3.11 a tracer would hang for ever."""
+    pack.write("m.py", "import time\ndef f(t):\n    while t: time.sleep(0.001)\n")
+    command = [sys.executable, "-c", CALLS_THEN_TRACES, str(pack.actions_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["succeeded", "timed_out", "True"]
 
 
 def test_calls_run_side_by_side(pack):
