@@ -218,8 +218,7 @@ class Service:
 
     def status(self, run_id: str) -> str:
         """Return the run's status."""
-        with self.database.read() as tx:
-            rows = tx.run(queries.STATUS, {"run_id": run_id})
+        rows = self.database.ask(queries.STATUS, {"run_id": run_id})
         return str(rows[0][1]) if rows else self._missing(run_id)
 
     def describe(self, run_id: str) -> dict[str, JSON]:
@@ -275,8 +274,7 @@ class Service:
         deadline = None if timeout is None else time.monotonic() + timeout
         delay = LOOK_FIRST
         while True:
-            with self.database.read() as tx:
-                rows = tx.run(queries.STATUS, {"run_id": run_id})
+            rows = self.database.ask(queries.STATUS, {"run_id": run_id})
             if not rows:
                 self._missing(run_id)
             if rows[0][2] is not None:

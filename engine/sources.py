@@ -51,8 +51,7 @@ class ActionSource:
         local = self._local.get(ref)
         if local is not None:
             return local
-        with self._database.read() as tx:
-            rows = tx.run(sql.CURRENT, {"ref": ref})
+        rows = self._database.ask(sql.CURRENT, {"ref": ref})
         if not rows:
             return None
         definition = loads(rows[0][1])

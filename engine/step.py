@@ -302,8 +302,7 @@ class Stepper:
 
     def pending(self, run: int) -> bool:
         """Say whether a run has something to apply: the second look of whoever held its lock."""
-        with self.database.read() as tx:
-            return bool(tx.run(sql.PENDING, {"run": run}))
+        return bool(self.database.ask(sql.PENDING, {"run": run}))
 
     def _record_fault(self, run: int, failed: _AdvanceFailed) -> None:
         log.error("run %s: the interpreter raised; it is tried again\n%s", run, failed)
@@ -320,8 +319,8 @@ class Stepper:
 
     def flags(self, claims: Iterable[Claim]) -> dict[int, bool]:
         """Return, for each claim that still stands, whether it is asked to stop; one that is missing is ours no more."""
-        with self.database.read() as tx:
-            return {row[0]: bool(row[1]) for row in tx.run(leases.FLAGS, {"claims": _nonces(claims)})}
+        rows = self.database.ask(leases.FLAGS, {"claims": _nonces(claims)})
+        return {row[0]: bool(row[1]) for row in rows}
 
     def hand_back(self, claims: Iterable[Claim]) -> list[tuple[int, str, int]]:
         """Give unfinished attempts back, to be made by another worker under the same number."""

@@ -175,6 +175,21 @@ class Database:
         with self._transaction(begin, commit="ROLLBACK") as transaction:
             yield transaction
 
+    def ask(self, statement: Statement, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        """Run one reading statement by itself: no transaction around it, one round trip."""
+        with self._reachable(), self.engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            if self.on_statement is not None:
+                self.on_statement(statement.name)
+            try:
+                cursor.execute(statement.text(self.dialect), parameters or {})
+                return cursor.fetchall()
+            except self._errors:
+                self._roll_back(connection)
+                raise
+            finally:
+                cursor.close()
+
     @contextmanager
     def reaching(self) -> Iterator[Connection]:
         """Give a plain connection, each statement a transaction of its own."""

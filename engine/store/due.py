@@ -270,8 +270,7 @@ class Clock:
     def requested(self, queues: Collection[str] | None = None) -> list[tuple[int, str, int]]:
         """Return what may be taken: (execution id, queue, priority), at most twice a window, in order."""
         names = None if queues is None else dumps([{"name": name} for name in sorted(queues)])
-        with self.database.read() as tx:
-            rows = tx.run(REQUESTED, {"root": self.root, "queues": names, "limit": 2 * WINDOW})
+        rows = self.database.ask(REQUESTED, {"root": self.root, "queues": names, "limit": 2 * WINDOW})
         return [(row[0], row[1], row[2]) for row in rows]
 
     def orphan(self, worker: str) -> list[int]:
@@ -287,8 +286,7 @@ class Clock:
 
     def workers(self) -> list[str]:
         """Return the names of the workers that are running something."""
-        with self.database.read() as tx:
-            return [row[0] for row in tx.run(WORKERS, {"root": self.root})]
+        return [row[0] for row in self.database.ask(WORKERS, {"root": self.root})]
 
 
 def put_inbox(tx: Transaction, messages: Iterable[dict[str, Any]]) -> list[int]:

@@ -15,7 +15,7 @@ STEP = {
     "sqlite": [
         "lock", "complete", "inputs", "view", "write_run", "write_events", "write_tasks", "settle", "executions", "COMMIT",
     ],
-    "postgresql": ["lock", "complete", "inputs", "view", "write_step", "COMMIT", "pending", "ROLLBACK"],
+    "postgresql": ["lock", "complete", "inputs", "view", "write_step", "COMMIT", "pending"],
 }  # fmt: skip
 
 
