@@ -166,13 +166,11 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.forget()
-        for process in self._started:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
         for line in self.alive():  # a test has failed: it says so by itself
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(line.split()[0]), signal.SIGKILL)
+        for process in self._started:
+            process.communicate()
 
 
 def record_of(stdout: str) -> dict[str, Any]:
