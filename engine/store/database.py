@@ -177,12 +177,20 @@ class Database:
 
     def ask(self, statement: Statement, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
         """Run one reading statement by itself: no transaction around it, one round trip."""
-        with self._reachable(), self.engine.connect() as connection:
-            cursor = connection.connection.cursor()
-            if self.on_statement is not None:
-                self.on_statement(statement.name)
+        if self.on_statement is not None:
+            self.on_statement(statement.name)
+        with self._reachable():
             try:
-                cursor.execute(statement.text(self.dialect), parameters or {})
+                return self._ask(statement, parameters or {})
+            except self._errors:
+                # As in `_begun`: a stale connection is made good, anything else comes again.
+                return self._ask(statement, parameters or {})
+
+    def _ask(self, statement: Statement, parameters: Mapping[str, Any]) -> Sequence[Row]:
+        with self.engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            try:
+                cursor.execute(statement.text(self.dialect), parameters)
                 return cursor.fetchall()
             except self._errors:
                 self._roll_back(connection)
@@ -222,7 +230,7 @@ class Database:
 
     @contextmanager
     def _transaction(self, begin: str, commit: str = "COMMIT") -> Iterator[Transaction]:
-        with self._reachable(), self.engine.connect() as connection:
+        with self._reachable(), self._begun(begin) as connection:
             # The driver's own cursor on SQLAlchemy's connection: its result objects cost as much as a statement.
             cursor = connection.connection.cursor()
 
@@ -231,7 +239,6 @@ class Database:
                 return cursor.fetchall() if cursor.description else ()
 
             try:
-                cursor.execute(begin)
                 yield Transaction(self, execute)
                 if self.on_statement is not None:
                     self.on_statement(commit)
@@ -241,6 +248,29 @@ class Database:
                 raise
             finally:
                 cursor.close()
+
+    def _begun(self, text: str) -> Connection:
+        """Return a connection on which `text` has been executed.
+
+        The server may have been restarted since a connection of the pool was used last. Nothing has happened yet, so
+        that is found out here and made good with a new one.
+        """
+        try:
+            return self._execute_first(text)
+        except self._errors:
+            if self.dialect == "sqlite":
+                raise
+            return self._execute_first(text)
+
+    def _execute_first(self, text: str) -> Connection:
+        connection = self.engine.connect()
+        try:
+            connection.connection.cursor().execute(text)
+        except self._errors:
+            self._roll_back(connection)
+            connection.close()
+            raise
+        return connection
 
     def _roll_back(self, connection: Connection) -> None:
         try:

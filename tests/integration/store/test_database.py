@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from servers import PostgresServer
@@ -11,7 +11,7 @@ from servers import PostgresServer
 from dramaturg.engine.errors import Unreachable
 from dramaturg.engine.store import schema
 from dramaturg.engine.store.codec import dumps
-from dramaturg.engine.store.database import Database
+from dramaturg.engine.store.database import Database, Row
 from dramaturg.engine.store.statements import Statement
 
 PUT = Statement("put", "INSERT INTO queue (name, claimed_at, claimed_sent_at) VALUES (:name, :now, 0)")
@@ -97,3 +97,23 @@ def test_a_server_that_comes_back_is_used_again(postgres_server: Callable[[], Po
     with database.read() as tx:
         assert tx.run(one)[0][0] == 1
     database.close()
+
+
+def test_a_restart_between_two_questions_is_not_noticed(
+    postgres_server: Callable[[], PostgresServer],
+) -> None:
+    """A connection that went stale in the pool is made good: nothing had been done on it."""
+    server = postgres_server()
+    database = Database(server.url.replace("postgresql://", "postgresql+psycopg://"))
+    one = Statement("one", "SELECT 1")
+    for use in (lambda: database.ask(one), lambda: _read(database, one)):
+        assert use()[0][0] == 1
+        server.kill()
+        server.start()
+        assert use()[0][0] == 1
+    database.close()
+
+
+def _read(database: Database, statement: Statement) -> Sequence[Row]:
+    with database.read() as tx:
+        return tx.run(statement)
