@@ -264,17 +264,21 @@ WRITE_FAN_OUTS = Statement(
         stopped = excluded.stopped, broken = excluded.broken, error = excluded.error""",
 )
 
-#: The next attempt of executions that have returned. A wait begins anew; a nested run is made by NESTED.
-RETRY = Statement(
-    "retry",
-    """UPDATE execution SET attempt = x.attempt, outcome = NULL, result = NULL, error = NULL, nonce = NULL, worker = NULL,
+_RETRY = """UPDATE execution SET attempt = x.attempt, outcome = NULL, result = NULL, error = NULL, nonce = NULL, worker = NULL,
         lease_until = NULL, deadline_at = NULL, sent_at = NULL, sends = 0, created_at = :now, started_at = NULL,
-        finished_at = NULL, due_at = x.due_at, cancel_requested = false,
-        status = CASE WHEN x.due_at IS NOT NULL THEN 'scheduled' WHEN kind = 'workflow' THEN 'running'
-            ELSE 'requested' END
+        finished_at = NULL, cancel_requested = false,
+        due_at = CASE WHEN kind = 'wait' THEN COALESCE(x.due_at, :now) + %s ELSE x.due_at END,
+        status = CASE WHEN kind = 'wait' THEN 'waiting' WHEN x.due_at IS NOT NULL THEN 'scheduled'
+            WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END
     FROM <<rows retries | id bigint, attempt bigint, due_at bigint>> AS x WHERE execution.id = x.id
-    RETURNING execution.id, task, visit, item, kind, status, queue, priority""",
-)
+    RETURNING execution.id, task, visit, item, kind, status, queue, priority"""
+
+#: How long a wait takes, in microseconds, by its policy.
+_SECONDS = "CAST(json_extract(policy, '$.seconds') * 1000000 AS bigint)"
+_SECONDS_POSTGRESQL = "((policy::json->>'seconds')::float * 1000000)::bigint"
+
+#: The next attempt of executions that have returned. A wait begins anew; a nested run is made by NESTED.
+RETRY = Statement("retry", _RETRY % _SECONDS, postgresql=_RETRY % _SECONDS_POSTGRESQL)
 
 #: The parent row of a fan-out has ended.
 SETTLE_VISIT = Statement(
@@ -285,19 +289,19 @@ SETTLE_VISIT = Statement(
 
 RELEASE = Statement(
     "release",
-    """UPDATE execution SET created_at = :now,
+    f"""UPDATE execution SET created_at = :now,
         status = CASE WHEN kind = 'wait' THEN 'waiting' WHEN CAST(:due AS bigint) IS NOT NULL THEN 'scheduled'
             WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END,
         due_at = CASE WHEN kind = 'wait'
-            THEN COALESCE(:due, :now) + CAST(json_extract(policy, '$.seconds') * 1000000 AS bigint) ELSE :due END
+            THEN COALESCE(:due, :now) + {_SECONDS} ELSE :due END
     WHERE run = :run AND task = :task AND visit = :visit AND item >= :first AND item < :last
         AND status = 'scheduled' AND due_at IS NULL
     RETURNING id, task, visit, item, kind, status, queue, priority""",
-    postgresql="""UPDATE execution SET created_at = :now,
+    postgresql=f"""UPDATE execution SET created_at = :now,
         status = CASE WHEN kind = 'wait' THEN 'waiting' WHEN :due::bigint IS NOT NULL THEN 'scheduled'
             WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END,
         due_at = CASE WHEN kind = 'wait'
-            THEN COALESCE(:due, :now)::bigint + ((policy::json->>'seconds')::float * 1000000)::bigint
+            THEN COALESCE(:due, :now)::bigint + {_SECONDS_POSTGRESQL}
             ELSE :due::bigint END
     WHERE run = :run AND task = :task AND visit = :visit AND item >= :first AND item < :last
         AND status = 'scheduled' AND due_at IS NULL

@@ -7,6 +7,7 @@ Invariants, by number:
 3. A run that has ended has nothing open: no execution without a final status, no pending message, no timer.
 4. Each visit has `task_completed` exactly once, if its execution has ended, and never otherwise.
 5. A run counts as many open things as there are: visits that have not ended and messages to go on from.
+6. What waits to be taken is for a worker: nobody takes a wait, a nested run or a fan-out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ ITEMS = Statement(
     """SELECT task, visit, total, succeeded, failed, timed_out, cancelled, skipped FROM fan_out WHERE run = :run""",
 )
 VISITS = Statement(
-    "verify_visits", "SELECT task, visit, status, item FROM execution WHERE run = :run ORDER BY id"
+    "verify_visits", "SELECT task, visit, status, item, kind FROM execution WHERE run = :run ORDER BY id"
 )
 LEFT = Statement(
     "verify_left",
@@ -76,6 +77,11 @@ def verify(tx: Transaction, run: int) -> list[str]:
     problems += _ended(tx, run, row[4] is not None)
     problems += _completions(tx, run, events)
     problems += _open(tx, run, row[3], row[0])
+    problems += [
+        f"6: execution {r[0]}/{r[1]}/{r[3]} is to be taken by a worker, and it is a {r[4]}"
+        for r in tx.run(VISITS, {"run": run})
+        if r[2] == "requested" and r[4] != "worker"
+    ]
     return [f"run {row[5]}: {text}" for text in problems]
 
 

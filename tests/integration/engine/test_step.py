@@ -260,6 +260,22 @@ def test_retries_wait_in_the_database(world: World) -> None:
     assert world.service.describe(run_id)["output"] == {"n": 3}
 
 
+@pytest.mark.parametrize("delay", [0, 20])
+@pytest.mark.parametrize("items", ["", "with_items: [1, 2], concurrency: 1, "])
+def test_a_wait_is_tried_again_like_any_task(world: World, items: str, delay: int) -> None:
+    """A sleep that its timeout cuts short begins anew, by the clock, in an item too."""
+    world.write(
+        nap="tasks: {t: {action: core.sleep, timeout: 5, retry: {count: 1, delay: %d}, %sinput: {seconds: 60}}}"
+        % (delay, items)
+    )
+    run_id = world.start("t.nap")
+    world.settle(world.host())
+    described = world.service.describe(run_id)
+    assert (described["status"], described["error"]["type"]) == ("timed_out", "Timeout")
+    ended = [r for r in world.service.history(run_id) if r["type"] == "attempt_ended"]
+    assert [r["attempt"] for r in ended] == [1]
+
+
 def test_a_nested_run_gives_its_result_to_the_run_around_it(world: World) -> None:
     """Three levels; every level is a run of its own with its parent and root."""
     world.write(
