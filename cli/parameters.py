@@ -114,7 +114,10 @@ def _json(text: str) -> JSON:
     def refuse(name: str) -> Any:
         raise ValueError(f"{name} is no JSON value")
 
-    return json.loads(text, parse_constant=refuse)
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _from_file(file: str) -> dict[str, JSON]:
@@ -143,3 +146,5 @@ def _yaml(text: str) -> JSON:
         return json.loads(json.dumps(value, default=str, allow_nan=False))
     except (yaml.YAMLError, TypeError) as error:
         raise ValueError(str(error)) from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None

@@ -112,7 +112,7 @@ class Host:
         )
         self._environment = {n: os.environ[n] for n in settings.pass_env if n in os.environ}
         self._lock = threading.Lock()
-        self._running: dict[int, _Running] = {}
+        self._running: dict[str, _Running] = {}
         #: In process: what is in our own queue (runs as negative numbers), and whether there was more than it may hold.
         self._outstanding: set[int] = set()
         self._overflow = False
@@ -175,12 +175,18 @@ class Host:
         """Run the action of a claim; None: it was handed back meanwhile."""
         running = _Running(claim)
         with self._lock:
-            self._running[claim.execution_id] = running
+            # A drain that found nothing to hand back must not be followed by a new attempt.
+            closing = self._closing.is_set()
+            if not closing:
+                self._running[claim.nonce] = running
+        if closing:
+            self.stepper.hand_back([claim])
+            return None
         try:
             outcome = self._outcome(claim, running.stop)
         finally:
             with self._lock:
-                self._running.pop(claim.execution_id, None)
+                self._running.pop(claim.nonce, None)
         failpoints.hit("action.ended")
         if running.handed_back:
             return None
@@ -225,7 +231,11 @@ class Host:
             try:
                 if doubt and self.stepper.applied_before(claim):
                     return self.stepper.recover(claim, nonce)
-                return self.stepper.complete(claim, report, next_nonce=nonce)
+                step = self.stepper.complete(claim, report, next_nonce=nonce)
+                if doubt and step.result == "refused":
+                    # It arrived after all, between our question and now.
+                    return self.stepper.recover(claim, nonce)
+                return step
             except Unreachable as error:
                 log.warning("the result of task %s of run %s waits: %s", claim.task, claim.run_id, error)
                 if self._closing.wait(delay):
@@ -258,43 +268,50 @@ class Host:
         """Do what a transaction has left to do; return the claim to go on with.
 
         Runs that it leads to (nested ones that begin, the one around this one) are looked at here and now where this
-        thread may go on; the others are left to a message.
+        thread may go on; the others are left to a message. Every holder of a run's lock looks again, a refused one too.
+        A claim that was made is never let go: whatever the database says meanwhile, the rest is found by a clock.
         """
+        if step is None or step.result == "busy":
+            return None
         sends: list[Send] = []
-        claim: Claim | None = None
-        eager = may_follow and self.settings.eager
-        todo: list[tuple[int, Step | None]] = [(run, step)]
-        looked = 0
-        while todo:
-            run, step = todo.pop()
-            if step is None or step.result in ("busy", "refused"):
-                continue
-            sends.extend(Send(kind="task", id=i, queue=q, priority=p) for i, q, p in step.requested)
-            if step.follow is not None:
-                claim = step.follow
-            again = step.again or (self.database.dialect != "sqlite" and self.stepper.pending(run))
-            for other in ([run] if again else []) + step.runs:
-                looked += 1
-                if (other == run or eager) and looked <= FOLLOW_UPS:
-                    nonce = self._nonce() if eager and claim is None else None
-                    todo.append((other, self.stepper.apply(other, next_nonce=nonce)))
-                else:
-                    sends.append(Send(kind="interpret", id=other))
-        if claim is None and eager:
-            claim, sends = self._keep_one(sends)
+        claim = self._look_on(run, step, may_follow and self.settings.eager, sends)
         self._dispatch(sends)
         return claim
 
-    def _keep_one(self, sends: list[Send]) -> tuple[Claim | None, list[Send]]:
+    def _look_on(self, run: int, step: Step, eager: bool, sends: list[Send]) -> Claim | None:
+        """Look again, and at the runs that a step leads to; collect what is to be sent, return the claim to go on with."""
+        claim = step.follow
+        todo, looked = [(run, step)], 0
+        try:
+            while todo:
+                run, step = todo.pop()
+                sends.extend(Send(kind="task", id=i, queue=q, priority=p) for i, q, p in step.requested)
+                again = step.again or (self.database.dialect != "sqlite" and self.stepper.pending(run))
+                for other in ([run] if again else []) + step.runs:
+                    looked += 1
+                    if (other != run and not eager) or looked > FOLLOW_UPS:
+                        sends.append(Send(kind="interpret", id=other))
+                        continue
+                    nonce = self._nonce() if eager and claim is None else None
+                    found = self.stepper.apply(other, next_nonce=nonce)
+                    if found is not None and found.result != "busy":
+                        claim = claim or found.follow
+                        todo.append((other, found))
+            if claim is None and eager:
+                claim = self._keep_one(sends)
+        except Unreachable as error:
+            log.warning("what follows in run %s is left to a clock: %s", run, error)
+        return claim
+
+    def _keep_one(self, sends: list[Send]) -> Claim | None:
         """Take one of what would be sent (a released item, a retry) instead of sending it to ourselves."""
         queues = self.stepper.queues
         for index, send in enumerate(sends):
             if send.kind == "task" and (queues is None or send.queue in queues):
                 claim = self.stepper.claim(send.id, root=self.root)
-                if claim is not None:
-                    self._note_claim(claim)
-                return claim, sends[:index] + sends[index + 1 :]
-        return None, sends
+                del sends[index]
+                return claim
+        return None
 
     def _dispatch(self, sends: Sequence[Send]) -> None:
         if not sends:
@@ -307,7 +324,12 @@ class Host:
                 sends, self._overflow = new[: max(room, 0)], self._overflow or len(new) > room
                 self._outstanding.update(self._key(s) for s in sends)
         if sends:
-            self.send(sends)
+            try:
+                self.send(sends)
+            except Exception:
+                with self._lock:
+                    self._outstanding.difference_update(self._key(s) for s in sends)
+                raise
         if not self.in_process:
             with self._lock:
                 self._sent.extend(s.id for s in sends if s.kind == "task")
@@ -356,21 +378,21 @@ class Host:
             self._note_life()
             self._seen = now
 
-    def _watch(self, running: dict[int, _Running]) -> None:
+    def _watch(self, running: dict[str, _Running]) -> None:
         claims = [r.claim for r in running.values()]
         now = time.monotonic()
         if now - self._renewed >= self.settings.lease / 3:
             self.stepper.renew(claims)
             self._renewed = now
         flags = self.stepper.flags(claims)
-        for id, attempt in running.items():
-            if id not in flags:
+        for nonce, attempt in running.items():
+            if nonce not in flags:
                 # Not ours any more: given up by a clock, or superseded. What it reports would be refused.
                 with self._lock:
-                    still = self._running.get(id) is attempt
+                    still = self._running.get(nonce) is attempt
                 if still:
                     attempt.stop.cancel("the claim on it does not stand any more")
-            elif flags[id]:
+            elif flags[nonce]:
                 attempt.stop.cancel("cancelled")
 
     def _mark(self, sent: list[int], claimed: dict[str, int]) -> None:
@@ -412,7 +434,8 @@ class Host:
 
     def drain(self, timeout: float = 0.0) -> None:
         """Take nothing new; give what runs `timeout` seconds to end; hand the rest back, not counted as an attempt."""
-        self._closing.set()
+        with self._lock:
+            self._closing.set()
         deadline = time.monotonic() + timeout
         while self._running and time.monotonic() < deadline:
             time.sleep(0.02)

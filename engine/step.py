@@ -220,7 +220,7 @@ class Stepper:
             return self._try(run, None, None, next_nonce)
         except _AdvanceFailed as failed:
             self._record_fault(run, failed)
-            return Step()
+            return Step(result="busy")
 
     def _try(
         self, run: int, claim: Claim | None, report: Report | None, next_nonce: str | None
@@ -245,7 +245,8 @@ class Stepper:
             tx.run(sql.SETTLE_LATE, {"run": row.id})
             return Step()
         if row.retry_at is not None and row.retry_at > tx.now():
-            return Step()
+            # The interpreter raised: a clock looks again when that time has come, and nobody before.
+            return Step(result="busy")
         loaded = load_inputs(tx, row)
         inputs: Sequence[Input] = loaded.inputs
         if row.state.status == "requested":
@@ -317,8 +318,8 @@ class Stepper:
             until = tx.now() + int(self.lease * SECOND)
             tx.run(leases.RENEW, {"claims": _nonces(claims), "lease_until": until})
 
-    def flags(self, claims: Iterable[Claim]) -> dict[int, bool]:
-        """Return, for each claim that still stands, whether it is asked to stop; one that is missing is ours no more."""
+    def flags(self, claims: Iterable[Claim]) -> dict[str, bool]:
+        """Return, for the nonce of each claim that still stands, whether it is asked to stop; one that is missing is ours no more."""
         rows = self.database.ask(leases.FLAGS, {"claims": _nonces(claims)})
         return {row[0]: bool(row[1]) for row in rows}
 

@@ -109,9 +109,7 @@ TIMERS = Statement(
 
 #: What may be taken and was not sent, or was sent so long ago that the message must be lost: only if later ones of its
 #: queue have been claimed, or none has for as long; each time twice as long.
-UNSENT = Statement(
-    "unsent",
-    f"""UPDATE execution SET sent_at = :now, sends = sends + 1
+_UNSENT = f"""UPDATE execution SET sent_at = :now, sends = sends + 1
     WHERE id IN (
         SELECT e.id FROM execution e LEFT JOIN queue q ON q.name = e.queue
         WHERE e.status = 'requested' AND {_SCOPE} AND (
@@ -119,9 +117,15 @@ UNSENT = Statement(
             OR (e.sent_at < :now - :lost * (CASE WHEN e.sends > 6 THEN 64 WHEN e.sends > 4 THEN 16
                     WHEN e.sends > 2 THEN 4 ELSE 1 END)
                 AND (q.claimed_sent_at IS NULL OR q.claimed_sent_at > e.sent_at OR q.claimed_at < :now - :lost)))
-        ORDER BY e.id LIMIT :limit)
+        ORDER BY e.id LIMIT :limit <<of e>>)
         AND status = 'requested'
-    RETURNING id, queue, priority""",
+    RETURNING id, queue, priority"""
+
+UNSENT = Statement(
+    "unsent",
+    _UNSENT.replace("<<of e>>", ""),
+    # Two clocks would send the same rows: what the subselect found is not looked at again after a wait for its lock.
+    postgresql=_UNSENT.replace("<<of e>>", "FOR UPDATE OF e SKIP LOCKED"),
 )
 
 SENT_NOW = Statement(

@@ -40,7 +40,7 @@ RENEW = Statement(
 #: Which claims still stand, and which of them are asked to stop.
 FLAGS = Statement(
     "flags",
-    """SELECT e.id, e.cancel_requested FROM <<rows claims | id bigint, nonce text>> AS x
+    """SELECT e.nonce, e.cancel_requested FROM <<rows claims | id bigint, nonce text>> AS x
     JOIN execution e ON e.id = x.id AND e.nonce = x.nonce AND e.status = 'running'""",
 )
 

@@ -331,11 +331,12 @@ CANCEL_WAITING = Statement(
         ORDER BY id <<lock>>)""",
 )
 
-#: What runs is asked to stop.
+#: What runs is asked to stop; also what a worker that stops has handed back just now.
 CANCEL_RUNNING = Statement(
     "cancel_running",
     f"""UPDATE execution SET cancel_requested = true
-    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND status = 'running' AND kind = 'worker' ORDER BY id <<lock>>)""",
+    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND status IN ('running', 'requested') AND kind = 'worker'
+        ORDER BY id <<lock>>)""",
 )
 
 #: Nested runs that run are told, by their inbox.

@@ -225,7 +225,10 @@ def test_an_advance_that_raises_is_tried_again(world: World, monkeypatch: pytest
         return real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(step, "advance", advance)
-    world.deliver(host)
+    with world.counting() as statements:
+        world.deliver(host)
+    # It waits for its time: nobody goes round in circles meanwhile.
+    assert statements.count("lock") < 10
     assert world.service.status(run_id) == "running"
     assert any("ZeroDivisionError: a bug" in finding.text for finding in world.service.doctor())
     world.settle(host)
@@ -302,6 +305,18 @@ def test_a_nested_run_gives_its_result_to_the_run_around_it(world: World) -> Non
     output = world.service.describe(inner["id"])["output"]
     assert output["root"] == run_id
     assert output["parent"] == world.service.runs(ref="t.middle", nested=True)[0]["id"]
+
+
+def test_nested_runs_that_begin_together_lose_none_of_their_tasks(world: World) -> None:
+    """A thread that goes on with one of them claims nothing of the others: no lease has to run out."""
+    world.write(
+        outer="tasks: {a: {action: t.inner}, b: {action: t.inner}, c: {action: t.inner}}",
+        inner="tasks: {work: {action: t.do}}",
+    )
+    run_id = world.start("t.outer")
+    world.deliver(world.host())
+    assert world.service.status(run_id) == "succeeded"
+    assert world.attempts == [("work", 1, -1, 1)] * 3
 
 
 def test_cancel_reaches_nested_runs_and_what_waits(world: World) -> None:
