@@ -267,9 +267,9 @@ def test_retries_wait_in_the_database(world: World) -> None:
 @pytest.mark.parametrize("items", ["", "with_items: [1, 2], concurrency: 1, "])
 def test_a_wait_is_tried_again_like_any_task(world: World, items: str, delay: int) -> None:
     """A sleep that its timeout cuts short begins anew, by the clock, in an item too."""
+    retry = f"retry: {{count: 1, delay: {delay}}}"
     world.write(
-        nap="tasks: {t: {action: core.sleep, timeout: 5, retry: {count: 1, delay: %d}, %sinput: {seconds: 60}}}"
-        % (delay, items)
+        nap=f"tasks: {{t: {{action: core.sleep, timeout: 5, {retry}, {items}input: {{seconds: 60}}}}}}"
     )
     run_id = world.start("t.nap")
     world.settle(world.host())
