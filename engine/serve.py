@@ -146,12 +146,7 @@ class Host:
         if self._closing.is_set():
             return
         if refill:
-            self._dispatch(
-                [
-                    Send(kind="task", id=i, queue=q, priority=p)
-                    for i, q, p in self.clock.requested(self.stepper.queues)
-                ]
-            )
+            self._dispatch(_tasks(self.clock.requested(self.stepper.queues)))
         claim = self.stepper.claim(execution_id, root=self.root)
         if claim is not None:
             self._note_claim(claim)
@@ -285,7 +280,7 @@ class Host:
         try:
             while todo:
                 run, step = todo.pop()
-                sends.extend(Send(kind="task", id=i, queue=q, priority=p) for i, q, p in step.requested)
+                sends.extend(_tasks(step.requested))
                 again = step.again or (self.database.dialect != "sqlite" and self.stepper.pending(run))
                 for other in ([run] if again else []) + step.runs:
                     looked += 1
@@ -352,7 +347,7 @@ class Host:
         patience = PATIENCE if not self.in_process else 0 if first else PATIENCE // 10
         lost = [run for name in dead_workers(self._life, self.clock) for run in self.clock.orphan(name)]
         due = self.clock.tick(patience=patience, queues=self.stepper.queues)
-        sends = [Send(kind="task", id=i, queue=q, priority=p) for i, q, p in due.requested]
+        sends = _tasks(due.requested)
         sends += [Send(kind="interpret", id=run) for run in dict.fromkeys((*due.runs, *lost))]
         self._dispatch(sends)
         if due.more:
@@ -457,3 +452,7 @@ class Host:
         except Unreachable:
             log.info("the database does not answer: this worker's row stays until it is pruned")
         self._life.release()
+
+
+def _tasks(requested: Iterable[tuple[int, str, int]]) -> list[Send]:
+    return [Send(kind="task", id=id, queue=queue, priority=priority) for id, queue, priority in requested]

@@ -13,7 +13,7 @@ from dramaturg.engine.interpreter.state import ActionInfo
 from dramaturg.engine.runtime.normalise import Refused, normalise
 from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.catalog import info_of
-from dramaturg.engine.store.codec import Encoder, digest_of, dumps, loads
+from dramaturg.engine.store.codec import Encoder, digest_of, loads
 from dramaturg.engine.store.database import Transaction
 from dramaturg.engine.store.statements import Statement
 
@@ -98,8 +98,7 @@ def start_run(
             raise Conflict(f"run {run_id} is being started by somebody else", hint="try again")
         return found
     if encode.payloads:
-        payloads = [{"digest": digest, "body": body} for digest, body in encode.payloads.items()]
-        tx.run(sql.WRITE_PAYLOADS, {"run": rows[0][0], "payloads": dumps(payloads)})
+        tx.run(sql.WRITE_PAYLOADS, {"run": rows[0][0], "payloads": encode.rows()})
     return StartedRun(run_id=run_id, key=rows[0][0], created=True)
 
 

@@ -190,8 +190,7 @@ class Stepper:
         if not rows:
             return False
         if encode.payloads:
-            payloads = [{"digest": digest, "body": body} for digest, body in encode.payloads.items()]
-            tx.run(sql.WRITE_PAYLOADS, {"run": claim.run, "payloads": dumps(payloads)})
+            tx.run(sql.WRITE_PAYLOADS, {"run": claim.run, "payloads": encode.rows()})
         if report.logs:
             place = {"run": claim.run, "execution": claim.execution_id, "attempt": claim.attempt}
             tx.run(leases.LOGS, {**place, "chunks": dumps(list(report.logs)), "now": tx.now()})

@@ -56,6 +56,10 @@ class Encoder:
         self.payloads[digest] = raw.decode()
         return REFERENCE + digest
 
+    def rows(self) -> str:
+        """Return the payloads as the JSON that WRITE_PAYLOADS takes."""
+        return dumps([{"digest": digest, "body": body} for digest, body in self.payloads.items()])
+
 
 def references(*texts: str | None) -> frozenset[str]:
     """Return the hashes that column texts refer to."""

@@ -350,8 +350,7 @@ class _Writer:
             self.saved.runs.append(parent)
 
     def _write_payloads(self, run: int, encode: Encoder) -> None:
-        payloads = [{"digest": digest, "body": body} for digest, body in encode.payloads.items()]
-        self.tx.run(sql.WRITE_PAYLOADS, {"run": run, "payloads": dumps(payloads)})
+        self.tx.run(sql.WRITE_PAYLOADS, {"run": run, "payloads": encode.rows()})
 
     def _error(self, error: Failure | None) -> str | None:
         return None if error is None else dumps(error.to_json())
