@@ -6,7 +6,7 @@ Expressions are still text here. A field that takes "a number or a template" is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -113,6 +113,12 @@ class TaskDef:
     queue: JSON = None
     priority: JSON = None
     next: tuple[TransitionDef, ...] = ()
+    #: None: what the action is says what the task is.
+    type: Literal["parallel", "workflow"] | None = None
+    #: Of `type: parallel`: what runs side by side; these have neither `next` nor `join`.
+    tasks: tuple[TaskDef, ...] = ()
+    #: Of `type: parallel`; a task with items has it in `with_items`.
+    on_item_failure: OnItemFailure = "finish_started"
     parent_close: Literal["cancel", "terminate", "abandon"] = "cancel"
     chart_meta: JSON = None
 
@@ -137,3 +143,13 @@ class WorkflowDef:
     max_visits: int = 10_000
     tags: tuple[str, ...] = ()
     enabled: bool = True
+
+    def every_task(self) -> Iterator[TaskDef]:
+        """Yield all tasks, those inside parallel ones too, each after the one that it is in."""
+        return _with_inner(self.tasks.values())
+
+
+def _with_inner(tasks: Iterable[TaskDef]) -> Iterator[TaskDef]:
+    for task in tasks:
+        yield task
+        yield from _with_inner(task.tasks)

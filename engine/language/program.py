@@ -7,8 +7,9 @@ can be known before a run (predecessors, what an expression reads, entry points)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.compile import Reads, Template, compile_condition, compile_value
@@ -16,6 +17,7 @@ from dramaturg.engine.expressions.scope import Names
 from dramaturg.engine.language.graph import entry_points, predecessors
 from dramaturg.engine.language.model import (
     COMMANDS,
+    ActionDef,
     ItemsDef,
     OnItemFailure,
     RetryDef,
@@ -101,6 +103,16 @@ class TaskProgram:
     entry_reads: Reads
     #: What its completion reads (conditions and publishes), without what the targets' entries read.
     exit_reads: Reads
+    #: The action must be a workflow (`type: workflow`).
+    nested: bool = False
+    #: The tasks that run side by side inside this one (`type: parallel`), in the order of the definition.
+    members: tuple[str, ...] = ()
+    #: The parallel task that this one runs inside of; it then has no transitions of its own.
+    group: str | None = None
+    #: Of a parallel task; one with items has it in `with_items`.
+    on_item_failure: OnItemFailure = "finish_started"
+    #: Its input is the run's parameters as a whole: the one task of a run of an action that is no workflow.
+    passes_parameters: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +127,7 @@ class Program:
     parameters: ParameterSet
     output: ParameterSet | None
     vars: tuple[tuple[str, Template], ...]
-    #: In the order of the definition.
+    #: In the order of the definition, those inside parallel ones too.
     tasks: Mapping[str, TaskProgram]
     #: Tasks that a run starts with, in the order of the definition.
     entry: tuple[str, ...]
@@ -128,6 +140,8 @@ class Program:
     output_reads: Reads
     #: The definition itself, as stored (JSON).
     definition: Mapping[str, JSON]
+    #: The task whose result is the run's output, in place of `output_map`: that of a run of a plain action.
+    output_task: str | None = None
 
 
 def compile_workflow(workflow: WorkflowDef, digest: str) -> Program:
@@ -155,7 +169,11 @@ def compile_workflow(workflow: WorkflowDef, digest: str) -> Program:
             (name, compile_value(value, f"vars.{name}", scopes.initial(index)))
             for index, (name, value) in enumerate(workflow.vars)
         ),
-        tasks={name: _task(task, scopes, before[name]) for name, task in workflow.tasks.items()},
+        tasks={
+            one.name: one
+            for name, task in workflow.tasks.items()
+            for one in _tasks(task, scopes, before[name], None)
+        },
         entry=entry_points(workflow),
         output_map=output_map,
         timeout=_optional(workflow.timeout, "timeout", scopes.run()),
@@ -167,6 +185,55 @@ def compile_workflow(workflow: WorkflowDef, digest: str) -> Program:
     )
 
 
+def compile_action(action: ActionDef, digest: str) -> Program:
+    """Compile the workflow of one task that a run of a plain action is (LANGUAGE 10).
+
+    The task has the action's name and the run's parameters as its input; its result is the run's output, its failure
+    the run's.
+    """
+    name = action.ref.partition(".")[2]
+    workflow = WorkflowDef(
+        ref=action.ref,
+        label=action.label,
+        parameters=action.parameters,
+        tasks={name: TaskDef(name=name, action=action.ref)},
+        enabled=action.enabled,
+    )
+    program = compile_workflow(workflow, digest)
+    task = program.tasks[name]
+    reads = Reads(parameters=True)
+    only = replace(task, passes_parameters=True, entry_reads=task.entry_reads | reads)
+    return replace(
+        program, tasks={name: only}, output_task=name, output_reads=Reads(tasks=frozenset({(name, "result")}))
+    )
+
+
+def _tasks(
+    task: TaskDef, scopes: Scopes, before: tuple[str, ...], group: str | None
+) -> Iterator[TaskProgram]:
+    """Yield a task, then those inside it."""
+    compiled = _task(task, scopes, before)
+    inner = [one for member in task.tasks for one in _tasks(member, scopes, (), task.name)]
+    # The members are entered together with the task: what they read is loaded with it.
+    reads = _of_members(inner) | compiled.entry_reads
+    yield replace(
+        compiled,
+        group=group,
+        nested=task.type == "workflow",
+        members=tuple(member.name for member in task.tasks),
+        on_item_failure=task.on_item_failure,
+        entry_reads=reads,
+    )
+    yield from inner
+
+
+def _of_members(tasks: Iterable[TaskProgram]) -> Reads:
+    reads = Reads()
+    for task in tasks:
+        reads = reads | task.entry_reads
+    return reads
+
+
 def _task(task: TaskDef, scopes: Scopes, before: tuple[str, ...]) -> TaskProgram:
     place = f"tasks.{task.name}"
     own = scopes.task()
@@ -174,7 +241,7 @@ def _task(task: TaskDef, scopes: Scopes, before: tuple[str, ...]) -> TaskProgram
     def field(name: str) -> Template | None:
         return _optional(getattr(task, name), f"{place}.{name}", own)
 
-    compiled = {
+    compiled: dict[str, Any] = {
         name: field(name)
         for name in ("action", "delay", "timeout", "schedule_timeout", "total_timeout", "heartbeat_timeout")
     }

@@ -18,9 +18,9 @@ class Scopes:
     def __init__(self, workflow: WorkflowDef) -> None:
         """Collect the variables (initial ones and published ones) and the tasks."""
         self._initial = [name for name, _ in workflow.vars]
-        published = (name for task in workflow.tasks.values() for t in task.next for name, _ in t.publish)
+        published = (name for task in workflow.every_task() for t in task.next for name, _ in t.publish)
         self.variables = frozenset(self._initial).union(published)
-        self.tasks = frozenset(workflow.tasks)
+        self.tasks = frozenset(task.name for task in workflow.every_task())
 
     def run(self) -> Names:
         """Return what the run's own fields (`timeout`) may name: no variable is set yet."""
