@@ -4,7 +4,7 @@ No broker and no database here: a worker asks with an :class:`ActionRequest` and
 """
 
 from dramaturg.engine.runtime.inprocess import Cancelled, TimeLimit
-from dramaturg.engine.runtime.request import BUILTIN_WAITS, ActionOutcome, ActionRequest, LogChunk
+from dramaturg.engine.runtime.request import BUILTIN_WAITS, ActionOutcome, ActionRequest, Beat, LogChunk
 from dramaturg.engine.runtime.run import run_action
 from dramaturg.engine.runtime.stop import Stop
 
@@ -12,6 +12,7 @@ __all__ = [
     "BUILTIN_WAITS",
     "ActionOutcome",
     "ActionRequest",
+    "Beat",
     "Cancelled",
     "LogChunk",
     "Stop",

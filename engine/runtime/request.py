@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,21 @@ from dramaturg.engine.language.model import ActionDef
 #: Actions that the engine does by itself, as a row with a due time: no worker is held, `run_action` never sees them.
 BUILTIN_WAITS = frozenset({"core.sleep"})
 
-Ending = Literal["succeeded", "failed", "timed_out", "cancelled"]
+Ending = Literal["succeeded", "failed", "timed_out", "cancelled", "pending"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What an action says of itself while it runs: a heartbeat, or how far it is."""
+
+    #: Of the heartbeat, for the next attempt; a normalised JSON value.
+    details: JSON = None
+    #: 0 to 1; None: not said.
+    progress: float | None = None
+    #: For people.
+    message: str | None = None
+    #: Whether it is a heartbeat: only then `details` mean something.
+    heartbeat: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +57,14 @@ class ActionRequest:
     result_limit: int = 8 * 1024 * 1024
     #: Variables that the worker is configured to pass to process actions.
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: What completes this attempt from outside, should the action say that it is pending.
+    token: str = ""
+    #: Details of the last heartbeat of the attempts before; None: there was none.
+    last_heartbeat: JSON = None
+    #: Seconds between heartbeats, and from the start to the first one; None: no limit.
+    heartbeat_timeout: float | None = None
+    #: Called for each heartbeat and progress, from any thread, one at a time; what it raises is logged and dropped.
+    on_beat: Callable[[Beat], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +80,10 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionOutcome:
-    """How an attempt ended; `error` is None exactly when it succeeded."""
+    """How an attempt ended; `error` is None exactly when it succeeded or is pending.
+
+    Pending: the action did its part, and the attempt is completed later by its token.
+    """
 
     status: Ending
     #: A normalised JSON value; None unless it succeeded.
