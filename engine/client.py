@@ -16,22 +16,36 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from uuid_utils.compat import uuid7
 
-from dramaturg.engine.errors import JSON, Failure, RunCancelled, RunFailed, RunTimedOut, Unreachable
+from dramaturg.engine.errors import (
+    JSON,
+    Conflict,
+    Failure,
+    RunCancelled,
+    RunFailed,
+    RunTimedOut,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session, SessionTransaction
 
     from dramaturg.engine.service import Service, StartedRun
+    from dramaturg.engine.store.controls import Asked
 
 T = TypeVar("T")
 
 IfExists = Literal["return_existing", "reject", "terminate_existing"]
 
-#: Seconds for which `start` goes on trying while the database does not answer.
+#: Seconds for which a call that may be repeated is tried again while the database does not answer.
 PATIENCE = 10.0
 #: Seconds between two looks at a run that is waited for: at first, and at most.
 FIRST_LOOK, LAST_LOOK = 0.01, 0.25
+
+#: What is added to a conflict that comes up when a call is repeated.
+OWN_DOING = (
+    "the database went away during this call: what is in the way may be what the call itself has stored"
+)
 
 #: Where a session keeps what is to be said after its commit.
 _TO_SAY = "dramaturg.announcements"
@@ -106,6 +120,75 @@ class Client:
         """
         self._announce(self.service.cancel(target, by=by, reason=reason).key)
 
+    def signal(
+        self, run_id: str, name: str, payload: JSON = None, *, key: str | None = None, by: str = "client"
+    ) -> None:
+        """Send a signal to a run: a task that waits for it goes on; else it is kept until one does.
+
+        It is tried again, under the same key, until it is certain that it was stored, for `patience` seconds.
+
+        Args:
+            key: the caller's name for this signal: however often it is sent to the run, it counts once. Without one
+                each call is a signal of its own.
+        Raises:
+            NotFound: there is no such run.
+            Conflict: the run has ended.
+            Unreachable: the database did not answer all the while.
+        """
+        own = key or str(uuid7())
+        asked = self._insist(lambda: self.service.signal(run_id, name, payload, by=by, key=own))
+        self._announce(asked.key)
+
+    def answer(self, run_id: str, value: JSON, task: str | None = None, *, by: str = "client") -> None:
+        """Answer a question that a run asks. It is not tried again: the next question may be another one.
+
+        Args:
+            task: the name of the task that asks; needed only where several do.
+        Raises:
+            NotFound: there is no such run, or nothing is asked.
+            Conflict: several questions are asked and no task was named; or somebody has answered already.
+            InvalidParameters: the question's response_schema refuses the answer; it is still asked.
+            Unreachable: the database did not answer; whether the answer was stored is not known.
+        """
+        self._announce(self.service.answer(run_id, task, value, by=by).key)
+
+    def complete(self, target: str | int, result: JSON = None, *, by: str = "client") -> None:
+        """End an action that said that it is pending, or a task that waits for a person, as succeeded.
+
+        With a token it is tried again while the database does not answer. With a number it is not: by then the
+        number could stand for the next attempt.
+
+        Args:
+            target: the attempt's token (``DRAMATURG_TOKEN``), or the number of the execution.
+        Raises:
+            NotFound: there is no such execution.
+            Conflict: it does not wait to be completed, or the token is that of an attempt before.
+            Unreachable: the database did not answer; with a number, whether it was stored is not known.
+        """
+        self._end(str(target), lambda: self.service.complete(str(target), result, by=by))
+
+    def fail(
+        self,
+        target: str | int,
+        message: str = "",
+        *,
+        type: str = "Failed",
+        details: JSON = None,
+        by: str = "client",
+    ) -> None:
+        """End an action that said that it is pending, or a task that waits for a person, as failed.
+
+        Args:
+            type: the type of the error, which `retry` and transitions see.
+            details: any JSON value, kept with the error.
+        Raises:
+            NotFound, Conflict, Unreachable: as :meth:`complete`.
+        """
+        self._end(
+            str(target),
+            lambda: self.service.fail(str(target), message, type=type, details=details, by=by),
+        )
+
     def close(self) -> None:
         """Give the connections back."""
         self.service.close()
@@ -116,9 +199,13 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _end(self, target: str, call: Callable[[], Asked]) -> None:
+        asked = call() if target.isdigit() else self._insist(call)
+        self._announce(asked.key)
+
     def _insist(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._patience
-        delay = 0.05
+        delay, uncertain = 0.05, False
         while True:
             try:
                 return call()
@@ -126,6 +213,11 @@ class Client:
                 # Whether it was stored is not known; asking again under the same id finds out.
                 if time.monotonic() + delay > deadline:
                     raise
+            except Conflict as error:
+                if uncertain:
+                    error.hint = f"{error.hint}; {OWN_DOING}" if error.hint else OWN_DOING
+                raise
+            uncertain = True
             time.sleep(delay)
             delay = min(2 * delay, 1.0)
 
@@ -168,6 +260,22 @@ class Run:
         """Ask the run to end as cancelled; nested runs and running processes are stopped, too."""
         self._client.cancel(self.id, by=by, reason=reason)
 
+    def awaits(self) -> list[dict[str, JSON]]:
+        """Return what the run and those nested in it wait for, a record each: signals, questions, people, times.
+
+        Each record has ``kind`` (signal, answer, completion, person, timer or retry), ``task``, ``visit``, ``item``,
+        ``execution_id``, ``since`` and ``until``, and what belongs to its kind, such as a signal's ``name``.
+        """
+        return self._client.service.awaits(self.id)
+
+    def signal(self, name: str, payload: JSON = None, *, key: str | None = None, by: str = "client") -> None:
+        """Send a signal to the run, once for each *key*: see :meth:`Client.signal`."""
+        self._client.signal(self.id, name, payload, key=key, by=by)
+
+    def answer(self, value: JSON, task: str | None = None, *, by: str = "client") -> None:
+        """Answer a question that the run asks: see :meth:`Client.answer`."""
+        self._client.answer(self.id, value, task, by=by)
+
     def __repr__(self) -> str:
         return f"<Run {self.id}>"
 
@@ -203,6 +311,32 @@ class AsyncClient:
     async def cancel(self, target: str, *, by: str = "client", reason: str = "") -> None:
         """Ask a run, or one execution by its number, to stop: see :meth:`Client.cancel`."""
         await asyncio.to_thread(self.client.cancel, target, by=by, reason=reason)
+
+    async def signal(
+        self, run_id: str, name: str, payload: JSON = None, *, key: str | None = None, by: str = "client"
+    ) -> None:
+        """Send a signal to a run, once for each *key*: see :meth:`Client.signal`."""
+        await asyncio.to_thread(self.client.signal, run_id, name, payload, key=key, by=by)
+
+    async def answer(self, run_id: str, value: JSON, task: str | None = None, *, by: str = "client") -> None:
+        """Answer a question that a run asks: see :meth:`Client.answer`."""
+        await asyncio.to_thread(self.client.answer, run_id, value, task, by=by)
+
+    async def complete(self, target: str | int, result: JSON = None, *, by: str = "client") -> None:
+        """End what waits to be completed as succeeded: see :meth:`Client.complete`."""
+        await asyncio.to_thread(self.client.complete, target, result, by=by)
+
+    async def fail(
+        self,
+        target: str | int,
+        message: str = "",
+        *,
+        type: str = "Failed",
+        details: JSON = None,
+        by: str = "client",
+    ) -> None:
+        """End what waits to be completed as failed: see :meth:`Client.fail`."""
+        await asyncio.to_thread(self.client.fail, target, message, type=type, details=details, by=by)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -249,6 +383,20 @@ class AsyncRun:
     async def cancel(self, *, by: str = "client", reason: str = "") -> None:
         """Ask the run to end as cancelled: see :meth:`Run.cancel`."""
         await asyncio.to_thread(self._run.cancel, by=by, reason=reason)
+
+    async def awaits(self) -> list[dict[str, JSON]]:
+        """Return what the run and those nested in it wait for: see :meth:`Run.awaits`."""
+        return await asyncio.to_thread(self._run.awaits)
+
+    async def signal(
+        self, name: str, payload: JSON = None, *, key: str | None = None, by: str = "client"
+    ) -> None:
+        """Send a signal to the run, once for each *key*: see :meth:`Client.signal`."""
+        await asyncio.to_thread(self._run.signal, name, payload, key=key, by=by)
+
+    async def answer(self, value: JSON, task: str | None = None, *, by: str = "client") -> None:
+        """Answer a question that the run asks: see :meth:`Run.answer`."""
+        await asyncio.to_thread(self._run.answer, value, task, by=by)
 
     def __repr__(self) -> str:
         return f"<AsyncRun {self.id}>"

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from dramaturg.engine.client import AsyncClient, Client, output_of
+from dramaturg.engine.client import AsyncClient, Client, Run, output_of
 from dramaturg.engine.errors import Conflict, RunCancelled, RunFailed, RunTimedOut, Unreachable
 
 
@@ -20,6 +20,7 @@ class Stored:
     def __init__(self, *answers: Exception | None) -> None:
         self.answers = list(answers)
         self.started: list[str] = []
+        self.calls: list[Any] = []
         self.looks = [{"id": "r", "status": "running", "finished_at": None}] * 2
         self.end: dict[str, Any] = {
             "id": "r",
@@ -34,6 +35,28 @@ class Stored:
         if answer:
             raise answer
         return SimpleNamespace(run_id=id, key=len(self.started), created=True)
+
+    def _asked(self, *call: Any, **more: Any) -> SimpleNamespace:
+        self.calls.append((*call, more))
+        answer = self.answers.pop(0) if self.answers else None
+        if answer:
+            raise answer
+        return SimpleNamespace(target="r", status="running", asked=True, key=len(self.calls))
+
+    def signal(self, run_id: str, name: str, payload: Any, **more: Any) -> SimpleNamespace:
+        return self._asked("signal", run_id, name, payload, **more)
+
+    def answer(self, run_id: str, task: str | None, value: Any, **more: Any) -> SimpleNamespace:
+        return self._asked("answer", run_id, task, value, **more)
+
+    def complete(self, target: str, result: Any, **more: Any) -> SimpleNamespace:
+        return self._asked("complete", target, result, **more)
+
+    def fail(self, target: str, message: str, **more: Any) -> SimpleNamespace:
+        return self._asked("fail", target, message, **more)
+
+    def awaits(self, run_id: str) -> list[dict[str, Any]]:
+        return [{"task": "t", "kind": "signal", "name": "go"}]
 
     def describe(self, run_id: str) -> dict[str, Any]:
         return self.looks.pop() if self.looks else self.end
@@ -156,3 +179,96 @@ def test_the_async_result_is_given_up_in_time() -> None:
 
     with pytest.raises(TimeoutError, match="mine"):
         asyncio.run(scenario())
+
+
+def test_an_uncertain_signal_is_sent_again_under_the_same_key() -> None:
+    """A signal that was stored before the connection broke is not sent twice; another call is another signal."""
+    service = Stored(Unreachable("gone"), Unreachable("gone"))
+    it, said = client(service)
+    Run(it, "r").signal("approve", {"by": "kim"}, by="kim")
+    assert [call[:4] for call in service.calls] == [("signal", "r", "approve", {"by": "kim"})] * 3
+    keys = {call[4]["key"] for call in service.calls}
+    assert len(keys) == 1
+    assert said == [3]
+    it.signal("r", "approve")
+    assert service.calls[-1][4]["key"] not in keys
+    it.signal("r", "approve", key="mine")
+    assert service.calls[-1] == ("signal", "r", "approve", None, {"by": "client", "key": "mine"})
+
+
+@pytest.mark.parametrize("how", ["complete", "fail"])
+def test_what_is_ended_by_token_is_tried_again(how: str) -> None:
+    """A token stands for one attempt only, so that asking again can do no harm."""
+    service = Stored(Unreachable("gone"))
+    it, said = client(service)
+    getattr(it, how)("a-token", "x")
+    assert [call[1] for call in service.calls] == ["a-token"] * 2
+    assert said == [2]
+
+
+@pytest.mark.parametrize("how", ["complete", "fail"])
+def test_what_is_ended_by_number_is_not_tried_again(how: str) -> None:
+    """Once the first try was stored, the number may stand for the next attempt."""
+    service = Stored(Unreachable("gone"))
+    it, said = client(service)
+    with pytest.raises(Unreachable):
+        getattr(it, how)(17)
+    assert [call[1] for call in service.calls] == ["17"]
+    assert said == []
+
+
+def test_an_answer_is_not_tried_again() -> None:
+    """The next question of the run would get the same answer."""
+    service = Stored(Unreachable("gone"))
+    it, _ = client(service)
+    with pytest.raises(Unreachable):
+        Run(it, "r").answer({"yes": True}, "ask")
+    assert service.calls == [("answer", "r", "ask", {"yes": True}, {"by": "client"})]
+
+
+def test_a_conflict_after_an_uncertain_try_says_that_it_may_be_our_own() -> None:
+    """The first try may have been stored: whoever reads the conflict must know."""
+    service = Stored(Unreachable("gone"), Conflict("it does not wait"), Conflict("it does not wait"))
+    it, said = client(service)
+    with pytest.raises(Conflict) as caught:
+        it.complete("a-token")
+    assert "the call itself" in caught.value.hint
+    with pytest.raises(Conflict) as caught:
+        it.complete("a-token")
+    assert caught.value.hint == ""
+    assert said == []
+
+
+def test_a_failure_by_a_person_has_type_and_details() -> None:
+    """All that an error can say."""
+    service = Stored()
+    client(service)[0].fail("a-token", "no room", type="Full", details={"left": 0}, by="kim")
+    more = {"type": "Full", "details": {"left": 0}, "by": "kim"}
+    assert service.calls == [("fail", "a-token", "no room", more)]
+
+
+def test_the_async_client_asks_the_same() -> None:
+    """signal, answer, complete, fail, awaits: each reaches the service, and is announced."""
+    service = Stored()
+    it, said = client(service)
+
+    async def scenario() -> Any:
+        both = AsyncClient(it)
+        run = await both.start("a.b", id="r")
+        await run.signal("go", 1, key="k")
+        await both.signal("r", "go", 1, key="k")
+        await run.answer(True)
+        await both.answer("r", True)
+        await both.complete("a-token", 2)
+        await both.fail("a-token", "no", type="T", details=3)
+        return await run.awaits()
+
+    assert asyncio.run(scenario()) == [{"task": "t", "kind": "signal", "name": "go"}]
+    by = {"by": "client"}
+    assert service.calls == [
+        *[("signal", "r", "go", 1, {**by, "key": "k"})] * 2,
+        *[("answer", "r", None, True, by)] * 2,
+        ("complete", "a-token", 2, by),
+        ("fail", "a-token", "no", {"type": "T", "details": 3, **by}),
+    ]
+    assert said == [1, *range(1, 7)]
