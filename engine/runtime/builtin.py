@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.runtime import ending
-from dramaturg.engine.runtime.parameters import private_file
+from dramaturg.engine.runtime.private import private_file, private_folder
 from dramaturg.engine.runtime.request import ActionOutcome, ActionRequest, LogChunk
 from dramaturg.engine.runtime.script import run_command, shell
 from dramaturg.engine.runtime.stop import Stop
@@ -55,9 +55,10 @@ def _shell(request: ActionRequest, stop: Stop) -> ActionOutcome:
     if wrong:
         return ending.failed(Failure(type="InvalidInput", message=f"{request.action.ref}: {wrong}"))
     cwd, extra = request.input.get("cwd"), request.input.get("env") or {}
-    with private_file(str(request.input.get("command", "")).encode() + b"\n", ".sh") as file:
+    with private_folder() as private:
+        file = private_file(private, "command.sh", str(request.input.get("command", "")).encode() + b"\n")
         folder = Path(cwd) if cwd else None
-        return run_command(request, stop, [shell(), str(file)], cwd=folder, extra=extra, file=file)
+        return run_command(request, stop, [shell(), str(file)], private=private, cwd=folder, extra=extra)
 
 
 def _wrong_surroundings(request: ActionRequest) -> str:

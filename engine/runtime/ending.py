@@ -43,6 +43,22 @@ def timed_out(
     return ActionOutcome(status="timed_out", error=failure, logs=logs)
 
 
+def silent(
+    request: ActionRequest,
+    *,
+    details: dict[str, JSON] | None = None,
+    addition: str = "",
+    logs: tuple[LogChunk, ...] = (),
+) -> ActionOutcome:
+    """Return the outcome of an attempt that gave no sign of life for too long."""
+    failure = Failure(
+        type="Timeout",
+        message=f"no heartbeat for {request.heartbeat_timeout:g} s{addition}",
+        details={"kind": "heartbeat", "seconds": request.heartbeat_timeout, **(details or {})},
+    )
+    return ActionOutcome(status="timed_out", error=failure, logs=logs)
+
+
 def exception_failure(error: BaseException, since: TracebackType | None = None) -> Failure:
     """Return an exception as a failure: its class name as type, its message, its traceback (LANGUAGE 2).
 

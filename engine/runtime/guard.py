@@ -14,6 +14,9 @@ child is started as a shell that waits for a line on its stdin and then becomes 
 worker writes to the watchdog first and opens the gate then. A worker that dies before that leaves a shell that reads
 the end of its stdin and exits.
 
+Files that hold an attempt's parameters lie in a folder of their own, whose name the watchdog gets before the folder is
+made: so it can't be left behind either, whenever the worker is killed.
+
 Beyond reach is a process that leaves its group by itself (``setsid``), as with every supervisor of this kind.
 """
 
@@ -38,28 +41,48 @@ class Guard:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watched: dict[int, str] = {}
+        self._watched: set[int] = set()
+        self._kept: set[Path] = set()
         self._watchdog: subprocess.Popen[bytes] | None = None
 
-    def watch(self, group: int, file: Path | None = None) -> None:
-        """Have `group` killed, and `file` removed, should this process end before `unwatch`.
+    def watch(self, group: int) -> None:
+        """Have `group` killed, should this process end before `unwatch`.
 
         Raises:
             OSError: there is no watchdog and none can be started.
         """
         with self._lock:
-            self._watched[group] = str(file or "")
-            self._tell(f"+{group} {file or ''}\n")
+            self._watched.add(group)
+            self._tell(_group("+", group))
 
     def unwatch(self, group: int) -> None:
         """Forget `group`; to be called before its leader is reaped, as its number may be used again after that."""
         with self._lock:
-            if self._watched.pop(group, None) is not None:
+            if group in self._watched:
+                self._watched.remove(group)
                 with contextlib.suppress(OSError):
-                    self._tell(f"-{group}\n")
+                    self._tell(_group("-", group))
+
+    def keep(self, folder: Path) -> None:
+        """Have `folder` removed with all that is in it, should this process end before `release`.
+
+        Raises:
+            OSError: there is no watchdog and none can be started.
+        """
+        with self._lock:
+            self._kept.add(folder)
+            self._tell(_folder("+", folder))
+
+    def release(self, folder: Path) -> None:
+        """Forget `folder`."""
+        with self._lock:
+            if folder in self._kept:
+                self._kept.remove(folder)
+                with contextlib.suppress(OSError):
+                    self._tell(_folder("-", folder))
 
     def close(self) -> None:
-        """End the watchdog; what is still watched is killed."""
+        """End the watchdog; what is still watched is killed, what is still kept is removed."""
         with self._lock:
             watchdog, self._watchdog = self._watchdog, None
             if watchdog is not None:
@@ -81,12 +104,13 @@ class Guard:
             except BrokenPipeError:  # somebody killed it
                 self._end(self._watchdog)
         self._watchdog = self._start()
-        self._write(self._watchdog, "".join(f"+{group} {file}\n" for group, file in self._watched.items()))
+        known = [_group("+", group) for group in self._watched] + [_folder("+", f) for f in self._kept]
+        self._write(self._watchdog, "".join(known))
 
     @staticmethod
     def _write(watchdog: subprocess.Popen[bytes], lines: str) -> None:
         assert watchdog.stdin is not None
-        watchdog.stdin.write(os.fsencode(lines))
+        watchdog.stdin.write(lines.encode())
 
     @staticmethod
     def _end(watchdog: subprocess.Popen[bytes]) -> None:
@@ -107,6 +131,15 @@ class Guard:
             env={},
             start_new_session=True,  # Ctrl-C in the worker's terminal is not for the watchdog
         )
+
+
+def _group(sign: str, group: int) -> str:
+    return f"{sign}{group}\n"
+
+
+def _folder(sign: str, folder: Path) -> str:
+    # In hexadecimal digits: a path may have any byte in it, a line's end too.
+    return f"{sign}/{os.fsencode(folder).hex()}\n"
 
 
 #: The guard of this process.

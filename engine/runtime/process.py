@@ -1,12 +1,13 @@
 """One child process: started, fed, read, stopped, and never left behind.
 
 One thread waits for everything at once: both outputs, room on stdin, the end of the child, a request to stop, and the
-next deadline. Nothing is polled where the system has process descriptors (Linux).
+next deadline. Nothing is polled where the system has process descriptors (Linux), but for the control file: it is
+looked at now and then.
 
 How a child ends::
 
     running ──exits──────────────────────────────▶ draining ──▶ over
-       │ timeout or stop                              ▲
+       │ timeout, silence or stop                     ▲
        ▼                                              │
     asked (SIGTERM to the group) ──exits──────────────┤
        │ grace                                        │
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Literal
 
 from dramaturg.engine.runtime.capture import Captured
+from dramaturg.engine.runtime.control import ControlFile
 from dramaturg.engine.runtime.guard import GATE, GUARD
 from dramaturg.engine.runtime.stop import Stop
 
@@ -45,6 +47,8 @@ SLICE = 0.05
 _CHUNK = 64 * 1024
 #: The longest wait of one `select`; deadlines may be further away than it takes.
 _LONGEST_WAIT = 3600.0
+
+How = Literal["exited", "timed_out", "silent", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +66,15 @@ class Job:
     #: Bytes kept of each output.
     stdout_limit: int
     stderr_limit: int
-    #: A file that must not be left behind, even by a worker that is killed; removed by the caller otherwise.
-    file: Path | None = None
+    #: What the process says while it runs.
+    control: ControlFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """How a child process ended."""
 
-    how: Literal["exited", "timed_out", "cancelled"]
+    how: How
     #: Its exit code, or minus the number of the signal that ended it.
     code: int
     stdout: Captured
@@ -94,7 +98,7 @@ def run_process(job: Job, stop: Stop) -> Ended:
         start_new_session=True,
     )
     try:
-        GUARD.watch(process.pid, job.file)
+        GUARD.watch(process.pid)
         return _Supervision(process, job, stop).run()
     finally:
         _put_away(process)
@@ -128,6 +132,7 @@ class _Supervision:
         assert process.stderr is not None
         self._pid = process.pid
         self._job = job
+        self._control = job.control
         self._stop = stop
         self._selector = selectors.PollSelector()
         self._stdin = process.stdin.fileno()
@@ -138,7 +143,7 @@ class _Supervision:
         }
         self._captured = tuple(self._outputs.values())
         self._close_stdin = process.stdin.close
-        self._how: Literal["exited", "timed_out", "cancelled"] = "exited"
+        self._how: How = "exited"
         self._code: int | None = None
         self._asked = self._killed = False
         self._poll_child = False
@@ -159,7 +164,10 @@ class _Supervision:
                     key.data(key.fd)
                 if self._poll_child:
                     self._look_at_child(-1)
+                if time.monotonic() >= self._control.next_look:
+                    self._control.look()
                 self._proceed(time.monotonic())
+        self._control.finish()
         stdout, stderr = self._captured
         code = -signal.SIGKILL if self._code is None else self._code
         return Ended(how=self._how, code=code, stdout=stdout, stderr=stderr)
@@ -190,7 +198,9 @@ class _Supervision:
             os.close(theirs)
 
     def _patience(self) -> float:
-        wait = _LONGEST_WAIT if self._deadline is None else self._deadline - time.monotonic()
+        moments = [self._deadline, self._control.next_look, None if self._asked else self._control.pulse.due]
+        now = time.monotonic()
+        wait = min(moment for moment in moments if moment is not None) - now
         return min(max(wait, 0.0), SLICE if self._poll_child and self._code is None else _LONGEST_WAIT)
 
     def _proceed(self, now: float) -> None:
@@ -199,8 +209,9 @@ class _Supervision:
         if self._code is not None:
             self._over = late or not self._outputs
         elif not self._asked:
-            if late or self._stop.cancelled:
-                self._how = "cancelled" if self._stop.cancelled else "timed_out"
+            how = self._how_to_end(late)
+            if how is not None:
+                self._how = how
                 self._asked = True
                 self._deadline = now + self._job.grace
                 _signal_group(self._pid, signal.SIGTERM)
@@ -210,6 +221,14 @@ class _Supervision:
             _signal_group(self._pid, signal.SIGKILL)
         elif late:
             self._over = True
+
+    def _how_to_end(self, late: bool) -> How | None:
+        """Say why the child is to end; None: it may go on."""
+        if self._stop.cancelled:
+            return "cancelled"
+        if late:
+            return "timed_out"
+        return "silent" if self._control.silent() else None
 
     def _look_at_child(self, fd: int) -> None:
         """Find out whether the child has ended, without reaping it."""

@@ -8,12 +8,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import orjson
+
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.runtime import ending
+from dramaturg.engine.runtime.control import ControlFile
 from dramaturg.engine.runtime.normalise import Refused
 from dramaturg.engine.runtime.output import parsed_output, text_result
-from dramaturg.engine.runtime.parameters import encoded, private_file
+from dramaturg.engine.runtime.parameters import encoded
+from dramaturg.engine.runtime.private import private_file, private_folder
 from dramaturg.engine.runtime.process import Ended, Job, run_process
+from dramaturg.engine.runtime.pulse import Pulse
 from dramaturg.engine.runtime.request import ActionOutcome, ActionRequest, LogChunk
 from dramaturg.engine.runtime.stop import Stop
 
@@ -33,12 +38,14 @@ def run_script(request: ActionRequest, stop: Stop) -> ActionOutcome:
     """
     script = _script(request)
     command = [*_interpreter(request), str(script)]
-    content = encoded(request.input)
-    if request.action.parameter_delivery == "file":
-        with private_file(content, ".json") as file:
-            extra = {"DRAMATURG_PARAMETER_FILE": str(file)}
-            return run_command(request, stop, command, cwd=request.actions_dir, extra=extra, file=file)
-    return run_command(request, stop, command, cwd=request.actions_dir, stdin=content)
+    content = encoded(request.input, request.action.parameter_format)
+    with private_folder() as private:
+        stdin, extra = content, {}
+        if request.action.parameter_delivery == "file":
+            file = private_file(private, f"parameters.{request.action.parameter_format}", content)
+            stdin, extra = b"", {"DRAMATURG_PARAMETER_FILE": str(file)}
+        place = request.actions_dir
+        return run_command(request, stop, command, private=private, cwd=place, stdin=stdin, extra=extra)
 
 
 def run_command(
@@ -46,30 +53,43 @@ def run_command(
     stop: Stop,
     command: Sequence[str],
     *,
+    private: Path,
     cwd: Path | None,
     stdin: bytes = b"",
     extra: Mapping[str, str] | None = None,
-    file: Path | None = None,
 ) -> ActionOutcome:
     """Run a command in the environment of LANGUAGE 2 and read its output as the action says.
 
     Args:
+        private: a private folder that lives as long as the attempt.
         extra: variables besides those of every action.
-        file: to be removed even if this worker is killed.
     """
     parsed = request.action.output_format != "text"
+    pulse = Pulse(request)
+    control = ControlFile(private_file(private, "control.jsonl", b"", 0o600), pulse)
     job = Job(
         command=command,
         cwd=cwd,
-        environment={**environment(request), **(extra or {})},
+        environment={**environment(request), **(extra or {}), **_spoken(request, private)},
         stdin=stdin,
         timeout=request.timeout,
         grace=request.grace,
         stdout_limit=max(request.log_limit, request.result_limit) if parsed else request.log_limit,
         stderr_limit=request.log_limit,
-        file=file,
+        control=control,
     )
-    return _outcome(request, stop, run_process(job, stop))
+    return _outcome(request, stop, run_process(job, stop), control)
+
+
+def _spoken(request: ActionRequest, private: Path) -> dict[str, str]:
+    """Return the variables by which a process says things of itself, and hears of the attempt before."""
+    variables = {"DRAMATURG_CONTROL_FILE": str(private / "control.jsonl")}
+    if request.token:
+        variables["DRAMATURG_TOKEN"] = request.token
+    if request.last_heartbeat is not None:
+        file = private_file(private, "last_heartbeat.json", orjson.dumps(request.last_heartbeat))
+        variables["DRAMATURG_LAST_HEARTBEAT"] = str(file)
+    return variables
 
 
 def environment(request: ActionRequest) -> dict[str, str]:
@@ -116,15 +136,19 @@ def _script(request: ActionRequest) -> Path:
     return script.absolute()
 
 
-def _outcome(request: ActionRequest, stop: Stop, ended: Ended) -> ActionOutcome:
-    logs = _logs(request, ended)
+def _outcome(request: ActionRequest, stop: Stop, ended: Ended, control: ControlFile) -> ActionOutcome:
+    logs = _logs(request, ended) + control.logs()
     details = _details(request, ended)
     if ended.how == "cancelled":
         return ending.cancelled(stop, details=details, logs=logs)
     if ended.how == "timed_out":
         return ending.timed_out(request, details=details, logs=logs)
+    if ended.how == "silent":
+        return ending.silent(request, details=details, logs=logs)
     if ended.code != 0:
         return ending.failed(Failure(type="ExitCode", message=_what_happened(ended), details=details), logs)
+    if control.pulse.pending:
+        return ActionOutcome(status="pending", logs=logs)
     try:
         result = _result(request, ended)
     except Refused as refused:

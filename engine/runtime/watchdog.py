@@ -1,10 +1,11 @@
-"""The watchdog: a child of a worker that kills the worker's processes when the worker is gone.
+"""The watchdog: a child of a worker that kills the worker's processes and removes its files when the worker is gone.
 
 Run by its path with ``python -I -S``, once a worker process: it must import nothing but the standard library, and as
 little of that as it can. `guard.py` is the worker's side and says why it is built like this.
 
-stdin carries lines: ``+GROUP [FILE]`` watches a process group (and a file that must not be left behind), ``-GROUP``
-forgets it. The end of stdin, or of the worker, kills every group that is still watched and removes the files.
+stdin carries lines: ``+GROUP`` watches a process group, ``-GROUP`` forgets it; ``+/HEX`` and ``-/HEX`` do the same with
+a folder that must not be left behind. The end of stdin, or of the worker, kills every group that is still watched, and
+removes the folders.
 """
 
 from __future__ import annotations
@@ -21,20 +22,34 @@ def main(worker: int) -> None:
     """Watch until the worker is gone, then kill what it left behind."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    watched: dict[int, str] = {}
+    watched: set[str] = set()
     for line in _lines(worker):
-        group, _, file = line[1:].partition(" ")
         if line.startswith("+"):
-            watched[int(group)] = file
+            watched.add(line[1:])
         else:
-            watched.pop(int(group), None)
-    for left, file in watched.items():
+            watched.discard(line[1:])
+    groups = [int(name) for name in watched if not name.startswith("/")]
+    for group in groups:
         # At once: another worker may make the attempt again at any moment, and the two must not overlap.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(left, signal.SIGKILL)
-        if file:
+            os.killpg(group, signal.SIGKILL)
+    for name in watched:
+        if name.startswith("/"):
+            _remove(os.fsdecode(bytes.fromhex(name[1:])))
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder with all that is in it."""
+    for place, folders, files in os.walk(folder, topdown=False):
+        for name in (*files, *folders):
+            path = os.path.join(place, name)
             with contextlib.suppress(OSError):
-                os.unlink(file)
+                if os.path.isdir(path) and not os.path.islink(path):
+                    os.rmdir(path)
+                else:
+                    os.unlink(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
 
 
 def _lines(worker: int) -> Iterator[str]:
@@ -52,7 +67,7 @@ def _lines(worker: int) -> Iterator[str]:
             if not data:
                 return
             *lines, rest = (rest + data).split(b"\n")
-            yield from (line.decode("utf-8", "surrogateescape") for line in lines)
+            yield from (line.decode() for line in lines)
         elif gone in ready:
             return
 

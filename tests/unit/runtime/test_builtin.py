@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -122,7 +121,7 @@ def test_shell_leaves_no_file(tmp_path, monkeypatch):
     """The command may hold secrets."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     name = run("shell", command='echo "$0"').result["stdout"].strip()
-    assert os.path.dirname(name) == str(tmp_path)
+    assert Path(name).parent.parent == tmp_path
     assert list(tmp_path.iterdir()) == []
 
 

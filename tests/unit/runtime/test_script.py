@@ -69,6 +69,7 @@ def test_the_environment_is_exactly_the_documented_one(pack, monkeypatch):
     monkeypatch.setenv("LANG", "C.UTF-8")
     script = "import json; print(json.dumps(dict(l.split('=', 1) for l in open('/proc/self/environ').read().split('\\0') if l)))"
     found = ok(pack.script(script, environment={"PROXY": "p", "DRAMATURG_RUN_ID": "forged"}, item=4))
+    assert found.pop("DRAMATURG_CONTROL_FILE").endswith("/control.jsonl")
     assert found == {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
