@@ -18,7 +18,7 @@ from dramaturg.engine.store import controls, queries, schema, verification
 from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import loads
 from dramaturg.engine.store.database import Database, Transaction
-from dramaturg.engine.store.doctor import Finding, examine
+from dramaturg.engine.store.doctor import Finding, examine, seen_workers
 from dramaturg.engine.store.registry import Bundle, Registered, register
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.times import iso
@@ -306,6 +306,11 @@ class Service:
     def doctor(self) -> list[Finding]:
         """Return, in words, what stands and what does not."""
         return examine(self.database, self.settings.lease)
+
+    def workers(self) -> list[str]:
+        """Return the names of the worker processes that were seen lately, those of a `run` too."""
+        with self.database.read() as tx:
+            return seen_workers(tx)
 
     # -- helpers -------------------------------------------------------------------------------------------
 

@@ -76,6 +76,11 @@ def examine(database: Database, lease: float) -> list[Finding]:
     return findings
 
 
+def seen_workers(tx: Transaction) -> list[str]:
+    """Return the names of the worker processes that were seen lately."""
+    return [row[0] for row in tx.run(SEEN_WORKERS, {"alive": tx.now() - ALIVE})]
+
+
 def _workers(tx: Transaction, now: int, open_runs: int) -> list[Finding]:
     rows = tx.run(SEEN_WORKERS, {"alive": now - ALIVE})
     if rows:
