@@ -1,0 +1,22 @@
+"""How long the property tests look: a bounded, repeatable search in CI, a long one on demand.
+
+`HYPOTHESIS_PROFILE=deep` looks for as long as you like: `DEEP_EXAMPLES` says how many examples (20,000 by default).
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, Phase, settings
+
+#: Workflows are large examples, and the machine may be slow: neither is a fault of a test.
+PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+#: What an example says itself is explanation enough.
+PHASES = [Phase.explicit, Phase.generate, Phase.shrink]
+
+COMMON = settings(deadline=None, database=None, suppress_health_check=PATIENT, phases=PHASES)
+settings.register_profile("ci", COMMON, derandomize=True, max_examples=100)
+settings.register_profile(
+    "deep", COMMON, max_examples=int(os.environ.get("DEEP_EXAMPLES", "20000")), print_blob=True
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -1,0 +1,583 @@
+"""A slow and obvious model of a run, written from LANGUAGE.md: what the engine must agree with.
+
+The whole state is in lists and dicts, everything is looked up by walking through them, and each thing that happens is
+done at once: no views, no decisions, no commands, no batches. It reads a workflow as plain data (what YAML gives), in
+its plainest spelling, and knows of the engine nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from plain_expressions import Fault, MissingField, holds, render
+from scripts import KINDS, Ending, Order, Place, Script
+
+COMMANDS = ("fail", "noop", "continue", "succeed")
+#: Errors that are never tried again (LANGUAGE 4).
+FINAL = ("UnknownAction", "InvalidInput", "LeaseLost")
+#: How often an attempt that is lost is made again (LANGUAGE 4, `on_lost`).
+LOST = 3
+
+
+@dataclass
+class Token:
+    """What a transition puts on a task."""
+
+    task: str
+    origin: str | None = None
+    #: How many rounds of each join lie in its past.
+    past: dict[str, int] = field(default_factory=dict)
+    #: It was put beside a `fail`, or follows from one that was.
+    spared: bool = False
+
+
+@dataclass(eq=False)
+class Work:
+    """What somebody does for a visit: the visit's own work, or one of its items."""
+
+    visit: Visit
+    item: int
+    #: held (an item whose turn has not come), delayed, requested, running, waiting, returned; then an outcome.
+    status: str
+    attempt: int = 1
+    lost: int = 0
+    due: float | None = None
+    result: Any = None
+    error: dict[str, Any] | None = None
+    stop: bool = False
+    #: How the attempt that has returned ended.
+    ending: Ending | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.visit.task, self.visit.number, self.item, self.attempt
+
+    @property
+    def over(self) -> bool:
+        return self.status in ("succeeded", "failed", "timed_out", "cancelled", "skipped")
+
+
+@dataclass(eq=False)
+class Visit:
+    """One visit of a task."""
+
+    task: str
+    number: int
+    token: Token
+    status: str | None = None
+    attempts: int = 0
+    result: Any = None
+    error: dict[str, Any] | None = None
+    works: list[Work] = field(default_factory=list)
+    fans_out: bool = False
+    #: No further item is started.
+    stopped: bool = False
+    concurrency: int | None = None
+
+
+class NotStarted(Exception):
+    """A task that cannot be started: a failure of that task."""
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+
+
+class Run:
+    """One run, from its start to its end.
+
+    Args:
+        flow: the workflow as data: `tasks` is a map, `next` a list, `publish` a list of maps and names, `do` a list.
+    """
+
+    def __init__(self, flow: Mapping[str, Any], script: Script, parameters: Mapping[str, Any]) -> None:
+        self.flow, self.script, self.parameters = flow, script, dict(parameters)
+        self.tasks: dict[str, dict[str, Any]] = {name: task or {} for name, task in flow["tasks"].items()}
+        self.order = Order(script)
+        self.variables: dict[str, Any] = {}
+        self.visits: list[Visit] = []
+        self.completed: list[Visit] = []
+        #: [{"task", "round", "arrived", "past", "spared", "fired"}]
+        self.rounds: list[dict[str, Any]] = []
+        self.tokens: list[Token] = []
+        self.inbox: list[Callable[[], None]] = []
+        self.elapsed = 0.0
+        self.deadline: float | None = None
+        #: (status, error), once it is decided how the run ends.
+        self.closing: tuple[str, Any] | None = None
+        #: Nothing is spared any more.
+        self.all_stops = False
+        self.over = False
+        self.status, self.error = "", None
+        self.errors: list[Any] = []
+        self.output: dict[str, Any] = {}
+
+    # --- the world -------------------------------------------------------------------------------------------
+
+    def play(self) -> Run:
+        """Play the run to its end, and return it."""
+        self.inbox.append(self.start)
+        for _ in range(100_000):
+            if self.over:
+                return self
+            self.step()
+        raise AssertionError("the model's run does not end")
+
+    def step(self) -> None:
+        """Do the next thing: apply what has returned, let an attempt end, or move time."""
+        for work in self.open():
+            if work.status == "requested":
+                work.status = "running"
+        running = [work for work in self.open() if work.status == "running"]
+        if len(self.inbox) >= self.script.batch or (self.inbox and not running):
+            batch, self.inbox = self.inbox[: self.script.batch], self.inbox[self.script.batch :]
+            for apply in batch:
+                if not self.over:
+                    apply()
+                    self.go_on()
+        elif running:
+            chosen = self.order.choose([work.place for work in running])
+            work = next(work for work in running if work.place == chosen)
+            self.returns(work, Ending("cancelled", None, "Cancelled") if work.stop else self.script.ending(chosen))
+        else:
+            self.move_time()
+
+    def move_time(self) -> None:
+        """Go to the next moment at which something is due."""
+        dues = [work.due for work in self.open() if work.due is not None]
+        if self.deadline is not None:
+            dues.append(self.deadline)
+        if not dues:
+            raise AssertionError("the model's run hangs")
+        self.elapsed = max(self.elapsed, min(dues))
+        if self.deadline is not None and self.deadline <= self.elapsed:
+            self.deadline = None
+            self.inbox.append(self.times_out)
+        for work in self.open():
+            if work.due is not None and work.due <= self.elapsed:
+                work.due = None
+                if work.status == "delayed":
+                    work.status = "requested"
+                else:
+                    self.returns(work, DONE_WAITING)
+
+    def returns(self, work: Work, ending: Ending) -> None:
+        """An attempt has ended; what follows from it is applied later."""
+        work.status, work.ending, work.due = "returned", ending, None
+        self.inbox.append(lambda: self.attempt_ended(work, ending))
+
+    def open(self) -> list[Work]:
+        """Return the work that has not ended."""
+        return [work for visit in self.visits for work in visit.works if not work.over]
+
+    def go_on(self) -> None:
+        """Put tokens on their tasks, first come, first served; then see whether the run is over."""
+        while self.tokens:
+            token = self.tokens.pop(0)
+            if self.may_go_on(token):
+                self.arrive(token)
+        if not self.over and all(visit.status is not None for visit in self.visits):
+            self.end()
+
+    def may_go_on(self, token: Token) -> bool:
+        """Something new may start here: the run is not about to end, or this was put beside a `fail`."""
+        return self.closing is None or (token.spared and not self.all_stops)
+
+    # --- beginning and end -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """LANGUAGE 3 and 6: variables in order, the deadline, a token on each entry point."""
+        try:
+            for name, value in self.flow.get("vars", {}).items():
+                self.variables[name] = render(value, self.names())
+        except Fault:
+            self.close("failed", {"type": "ExpressionError"})
+            return
+        if "timeout" in self.flow:
+            self.deadline = float(self.flow["timeout"])
+        for name in self.tasks:
+            if name in self.flow["start"] if "start" in self.flow else not self.before(name):
+                self.tokens.append(Token(name))
+
+    def before(self, task: str) -> list[str]:
+        """Return the distinct tasks that have a transition to a task."""
+        return [
+            name
+            for name, one in self.tasks.items()
+            if any(task in transition.get("do", []) for transition in one.get("next", []))
+        ]
+
+    def times_out(self) -> None:
+        """The run's own timeout: everything ends, what was spared too."""
+        self.close("timed_out", {"type": "Timeout"}, everything=True)
+
+    def close(self, status: str, error: Any, *, everything: bool = False, running: bool = False) -> None:
+        """Decide how the run ends, if that is not decided; nothing new starts from now on (LANGUAGE 5).
+
+        Args:
+            everything: nothing is spared.
+            running: what runs is cancelled, whatever the policy.
+        """
+        if self.closing is not None and not everything:
+            return
+        self.closing = self.closing or (status, error)
+        self.all_stops = self.all_stops or everything
+        running = running or everything or self.flow.get("cancellation_policy") == "cancel_running"
+        for visit in list(self.visits):
+            if visit.status is None and not self.may_go_on(visit.token):
+                self.stop(visit, running)
+
+    def stop(self, visit: Visit, running: bool) -> None:
+        """Start nothing more of a visit, cancel what waits, and what runs where that is wanted."""
+        visit.stopped = True
+        for work in visit.works:
+            if work.status == "held":
+                work.status = "skipped"
+            elif work.status in ("delayed", "requested", "waiting"):
+                self.returns(work, Ending("cancelled", None, "Cancelled"))
+            elif work.status == "running" and running:
+                work.stop = True
+        self.see_whether_all_items_ended(visit)
+
+    def end(self) -> None:
+        """Nothing is left: joins that were reached and never met fail the run; then `output_map` (LANGUAGE 3, 5)."""
+        missed = [one for one in self.rounds if not one["fired"]]
+        if self.closing is None and missed:
+            self.closing = ("failed", {"type": "UnreachableJoin", "task": missed[0]["task"]})
+        self.status, self.error = self.closing or ("succeeded", None)
+        faults = []
+        for name, value in self.flow.get("output_map", {}).items():
+            try:
+                self.output[name] = render(value, self.names(output=self.output))
+            except Fault:
+                faults.append({"type": "ExpressionError"})
+        if faults and self.status == "succeeded":
+            self.status, self.error = "failed", faults.pop(0)
+        if self.error is not None and self.error not in self.errors:
+            self.errors.append(self.error)
+        self.errors += faults
+        self.over = True
+
+    # --- tokens, joins, visits -------------------------------------------------------------------------------
+
+    def arrive(self, token: Token) -> None:
+        """LANGUAGE 6: without a join each token is a visit; a round of a join counts each predecessor once."""
+        join = self.tasks[token.task].get("join")
+        if join is None:
+            self.enter(token)
+            return
+        number = token.past.get(token.task, 0) + 1
+        found = [one for one in self.rounds if (one["task"], one["round"]) == (token.task, number)]
+        if not found:
+            found = [{"task": token.task, "round": number, "arrived": [], "past": {}, "spared": False, "fired": False}]
+            self.rounds += found
+        one = found[0]
+        if one["fired"] or token.origin in one["arrived"]:
+            return
+        one["arrived"].append(token.origin)
+        one["past"] = highest(one["past"], token.past)
+        one["spared"] = one["spared"] or token.spared
+        if len(one["arrived"]) == (len(self.before(token.task)) if join == "all" else join):
+            one["fired"] = True
+            past = {**one["past"], token.task: number}
+            self.enter(Token(token.task, past=past, spared=one["spared"]))
+
+    def enter(self, token: Token) -> None:
+        """Begin a visit: it is skipped, ends at once, or becomes work."""
+        task = self.tasks[token.task]
+        number = len(self.visits_of(token.task)) + 1
+        if number > self.flow.get("limits", {}).get("visits", 10_000):
+            self.close("failed", {"type": "LimitExceeded", "task": token.task, "visit": number})
+            return
+        visit = Visit(token.task, number, token)
+        try:
+            ends = self.prepare(visit, task)
+        except Fault:
+            self.visits.append(visit)
+            self.complete(visit, "failed", None, self.failure(visit, "ExpressionError"))
+            return
+        except NotStarted as error:
+            self.visits.append(visit)
+            self.complete(visit, "failed", None, self.failure(visit, error.type))
+            return
+        self.visits.append(visit)
+        if ends is not None:
+            self.complete(visit, ends, [] if visit.fans_out else None, None)
+        elif visit.fans_out:
+            self.let_items_in(visit)
+        else:
+            self.let_start(visit.works[0], seconds(self.render_own(visit, task.get("delay", 0))))
+
+    def prepare(self, visit: Visit, task: dict[str, Any]) -> str | None:
+        """Render everything of a task; return an outcome if nobody has to work on it."""
+        if not holds(task.get("when"), self.names()):
+            return "skipped"
+        if "with_items" in task:
+            return self.prepare_items(visit, task)
+        if task.get("action") is None:
+            return "succeeded"
+        self.prepare_action(task)
+        self.check_input(task, render(task.get("input", {}), self.names()))
+        visit.works = [Work(visit, -1, "held")]
+        return None
+
+    def prepare_items(self, visit: Visit, task: dict[str, Any]) -> str | None:
+        items = render(task["with_items"], self.names())
+        if not isinstance(items, list):
+            raise NotStarted("InvalidInput")
+        visit.fans_out = True
+        self.prepare_action(task)
+        if "concurrency" in task:
+            visit.concurrency = self.render_own(visit, task["concurrency"])
+        if "batch_size" in task:
+            size = self.render_own(visit, task["batch_size"])
+            items = [items[first : first + size] for first in range(0, len(items), size)]
+        for index, item in enumerate(items):
+            work = Work(visit, index, "held")
+            visit.works.append(work)
+            try:
+                self.check_input(task, render(task.get("input", {}), self.names(item=item, index=index)))
+            except (Fault, NotStarted) as error:
+                type = "ExpressionError" if isinstance(error, Fault) else error.type
+                work.status, work.attempt, work.error = "failed", 0, self.failure(visit, type, index)
+        return None if items else "succeeded"
+
+    def prepare_action(self, task: dict[str, Any]) -> None:
+        if task["action"] != "core.sleep" and KINDS.get(task["action"]) is None:
+            raise NotStarted("UnknownAction")
+        for number in ("delay", "timeout"):
+            render(task.get(number), self.names())
+        for number in ("count", "delay"):
+            render(task.get("retry", {}).get(number), self.names())
+
+    def check_input(self, task: dict[str, Any], given: dict[str, Any]) -> None:
+        """Refuse what the one action that declares parameters does not allow."""
+        n = given.get("n")
+        if task["action"] == "t.strict" and (set(given) != {"n"} or not isinstance(n, int) or isinstance(n, bool)):
+            raise NotStarted("InvalidInput")
+
+    def render_own(self, visit: Visit, value: Any) -> Any:
+        return render(value, self.names())
+
+    def visits_of(self, task: str) -> list[Visit]:
+        return [visit for visit in self.visits if visit.task == task]
+
+    def let_start(self, work: Work, delay: float) -> None:
+        """Let work start now, or after a delay; a sleep waits by itself."""
+        task = self.tasks[work.visit.task]
+        if task["action"] == "core.sleep":
+            work.status, work.due = "waiting", self.elapsed + delay + float(task["input"]["seconds"])
+        elif delay:
+            work.status, work.due = "delayed", self.elapsed + delay
+        else:
+            work.status = "requested"
+
+    # --- attempts --------------------------------------------------------------------------------------------
+
+    def attempt_ended(self, work: Work, ending: Ending) -> None:
+        """LANGUAGE 4: it is made again, or its outcome stands."""
+        visit, task = work.visit, self.tasks[work.visit.task]
+        status, type = ending.status, ending.type
+        if status == "lost":
+            work.lost += 1
+            status, type = "failed", "LeaseLost"
+        error = None
+        if status != "succeeded":
+            type = type or {"timed_out": "Timeout", "cancelled": "Cancelled"}.get(status, "Error")
+            error = self.failure(visit, type, work.item, work.attempt)
+        if self.may_go_on(visit.token) and not (visit.stopped and task.get("on_item_failure") == "cancel_started"):
+            try:
+                delay = self.again_after(work, task, ending, status, error)
+            except Fault:
+                status, delay = "failed", None
+                error = self.failure(visit, "ExpressionError", work.item, work.attempt)
+            if delay is not None:
+                work.attempt += 1
+                work.stop = False
+                self.let_start(work, delay)
+                return
+        work.status, work.result, work.error = status, ending.result, error
+        if visit.fans_out:
+            self.item_ended(visit, task, status)
+        else:
+            visit.attempts = work.attempt
+            self.complete(visit, status, work.result, error)
+
+    def again_after(
+        self, work: Work, task: dict[str, Any], ending: Ending, status: str, error: dict[str, Any] | None
+    ) -> float | None:
+        """Return after how many seconds another attempt is made; None: no more."""
+        if ending.status == "lost":
+            return 0 if task.get("on_lost") != "fail" and work.lost <= LOST else None
+        retry = render({k: v for k, v in task.get("retry", {}).items() if k != "when"}, self.names())
+        done = work.attempt - 1 - work.lost
+        if not retry or done >= retry["count"] or status in ("cancelled", "skipped"):
+            return None
+        if error is not None and error["type"] in (*FINAL, *retry.get("non_retryable", [])):
+            return None
+        if "when" in task["retry"]:
+            if not holds(task["retry"]["when"], self.names(**words(status, ending.result, error))):
+                return None
+        elif status not in ("failed", "timed_out"):
+            return None
+        delay = seconds(retry.get("delay", 0))
+        if retry.get("backoff") == "linear":
+            delay *= done + 1
+        if retry.get("backoff") == "exponential":
+            delay *= retry.get("factor", 2) ** done
+        return min(delay, seconds(retry.get("max_delay", delay)))
+
+    # --- items -----------------------------------------------------------------------------------------------
+
+    def let_items_in(self, visit: Visit) -> None:
+        """Let as many items start as may run at once; one that could not be started stops the others."""
+        if any(work.status == "failed" and work.attempt == 0 for work in visit.works):
+            self.item_stops_others(visit, self.tasks[visit.task])
+        for work in visit.works:
+            at_work = sum(not one.over and one.status != "held" for one in visit.works)
+            if work.status == "held" and not visit.stopped and (
+                visit.concurrency is None or at_work < visit.concurrency
+            ):
+                self.let_start(work, seconds(render(self.tasks[visit.task].get("delay", 0), self.names())))
+        self.see_whether_all_items_ended(visit)
+
+    def item_ended(self, visit: Visit, task: dict[str, Any], status: str) -> None:
+        if status != "succeeded":
+            self.item_stops_others(visit, task)
+        self.let_items_in(visit)
+
+    def item_stops_others(self, visit: Visit, task: dict[str, Any]) -> None:
+        """LANGUAGE 4, `on_item_failure`."""
+        policy = task.get("on_item_failure", "finish_started")
+        if policy == "run_all" or visit.stopped:
+            return
+        visit.stopped = True
+        for work in visit.works:
+            if work.status == "held":
+                work.status = "skipped"
+        if policy == "cancel_started":
+            self.stop(visit, running=True)
+
+    def see_whether_all_items_ended(self, visit: Visit) -> None:
+        """LANGUAGE 8: the outcome of all items together."""
+        if not visit.fans_out or visit.status is not None or not all(work.over for work in visit.works):
+            return
+        seen = [work.status for work in visit.works]
+        visit.attempts = max((work.attempt for work in visit.works if work.status != "skipped"), default=0)
+        if all(one == "succeeded" for one in seen):
+            status = "succeeded"
+        elif "failed" not in seen and "timed_out" not in seen and not self.may_go_on(visit.token):
+            status = "cancelled"
+        else:
+            status = "timed_out" if "timed_out" in seen and "failed" not in seen else "failed"
+        error = next(
+            (work.error for kind in ("failed", "timed_out", "cancelled") for work in visit.works if work.status == kind),
+            self.failure(visit, "Cancelled"),
+        )
+        self.complete(visit, status, [work.result for work in visit.works], None if status == "succeeded" else error)
+
+    # --- completion ------------------------------------------------------------------------------------------
+
+    def complete(self, visit: Visit, status: str, result: Any, error: dict[str, Any] | None) -> None:
+        """A visit has ended: its transitions are evaluated, whole, one after the other (LANGUAGE 4 and 5)."""
+        visit.status, visit.result, visit.error = status, result, error
+        self.completed.append(visit)
+        if error is not None:
+            self.errors.append(error)
+        if not self.may_go_on(visit.token):
+            return
+        before = dict(self.variables)
+        try:
+            fired = self.fire(visit)
+        except Fault:
+            self.variables = before
+            self.close("failed", {"type": "ExpressionError", "task": visit.task, "visit": visit.number})
+            return
+        handled = any(do and do != ["continue"] for do in fired)
+        for do in fired:
+            spared = visit.token.spared or "fail" in do
+            tokens = [Token(name, visit.task, visit.token.past, spared) for name in do if name not in COMMANDS]
+            if "fail" in do:
+                self.close("failed", {"type": "Fail", "task": visit.task, "visit": visit.number})
+            if "succeed" in do:
+                self.close("succeeded", None, running=True)
+            self.tokens += tokens
+        if status in ("failed", "timed_out", "cancelled") and not handled:
+            self.close(status, error)
+
+    def fire(self, visit: Visit) -> list[list[str]]:
+        """Return the targets of each transition that fires; their publishes are applied."""
+        fired = []
+        for transition in self.tasks[visit.task].get("next", []):
+            def names() -> dict[str, Any]:
+                return self.names(**words(visit.status, visit.result, visit.error))
+
+            if not holds(transition.get("when"), names()):
+                continue
+            for one in transition.get("publish", []):
+                for name, value in {one: visit.result}.items() if isinstance(one, str) else one.items():
+                    self.variables[name] = value if isinstance(one, str) else render(value, names())
+            fired.append(list(transition.get("do", [])))
+        return fired
+
+    # --- names -----------------------------------------------------------------------------------------------
+
+    def names(self, **more: Any) -> dict[str, Any]:
+        """Return what expressions can name (LANGUAGE 7); `more` goes first, bare variables last."""
+        tasks = {name: self.describe(name) for name in self.tasks}
+        return {
+            **self.variables,
+            "workflow": self.variables,
+            "parameters": self.parameters,
+            "task": tasks,
+            **more,
+        }
+
+    def describe(self, task: str) -> dict[str, Any]:
+        """Return `task.<name>`: the latest visit; nulls where there is none (LANGUAGE is silent)."""
+        if not self.visits_of(task):
+            return {"status": None, "result": None, "error": None, "attempts": 0, "visit": 0, "items": None}
+        visit = self.visits_of(task)[-1]
+        return {
+            "status": visit.status or "running",
+            "result": visit.result,
+            "error": visit.error,
+            "attempts": visit.attempts,
+            "visit": visit.number,
+            "items": [{"status": w.status, "result": w.result, "error": w.error} for w in visit.works],
+        }
+
+    def failure(self, visit: Visit, type: str, item: int = -1, attempt: int | None = None) -> dict[str, Any]:
+        """Return an error object, without its message."""
+        place = {"type": type, "task": visit.task, "visit": visit.number}
+        place |= {} if item < 0 else {"item": item}
+        return place | ({} if attempt is None else {"attempt": attempt})
+
+
+DONE_WAITING = Ending("succeeded", {})
+
+
+def words(status: str | None, result: Any, error: Any) -> dict[str, Any]:
+    """Return the words about what just completed."""
+    outcomes = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
+    said: dict[str, Any] = {word: (lambda word=word: word == status) for word in outcomes}
+    return said | {
+        "completed": lambda: True,
+        "always": lambda: True,
+        "result": lambda: result,
+        "error": lambda: error,
+    }
+
+
+def highest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Return the higher count of each join."""
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
+
+
+def seconds(value: Any) -> float:
+    """Return a duration: seconds, or a text such as "5m"."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    if isinstance(value, str):
+        return float(value[:-1]) * units[value[-1]]
+    return float(value)
