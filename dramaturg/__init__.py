@@ -1,7 +1,8 @@
 """Dramaturg: durable workflows, written in YAML, for people who already run Dramatiq.
 
 ``from dramaturg import Client, Worker`` is what an app needs; both are loaded when they are first asked for,
-so that ``import dramaturg`` costs nothing.
+so that ``import dramaturg`` costs nothing. ``heartbeat``, ``progress``, ``pending``, ``last_heartbeat`` and ``token`` are
+for actions while they run.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         RunTimedOut,
         Unreachable,
     )
+    from dramaturg.engine.runtime.attempt import heartbeat, last_heartbeat, pending, progress, token
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,11 @@ __all__ = [
     "Unreachable",
     "Worker",
     "__version__",
+    "heartbeat",
+    "last_heartbeat",
+    "pending",
+    "progress",
+    "token",
 ]
 
 #: Where each public name lives, if not among the errors.
@@ -46,6 +53,11 @@ _HOMES = {
     "AsyncClient": "dramaturg.actors.client",
     "Client": "dramaturg.actors.client",
     "Worker": "dramaturg.actors.client",
+    "heartbeat": "dramaturg.engine.runtime.attempt",
+    "last_heartbeat": "dramaturg.engine.runtime.attempt",
+    "pending": "dramaturg.engine.runtime.attempt",
+    "progress": "dramaturg.engine.runtime.attempt",
+    "token": "dramaturg.engine.runtime.attempt",
 }
 
 

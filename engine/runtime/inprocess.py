@@ -14,12 +14,16 @@ import asyncio
 import ctypes
 import inspect
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.runtime import ending
+from dramaturg.engine.runtime.attempt import speaking
 from dramaturg.engine.runtime.modules import find_function
+from dramaturg.engine.runtime.normalise import Refused
+from dramaturg.engine.runtime.pulse import Pulse
 from dramaturg.engine.runtime.request import ActionOutcome, ActionRequest
 from dramaturg.engine.runtime.stop import Stop
 
@@ -37,19 +41,52 @@ class TimeLimit(BaseException):
 
 def run_function(request: ActionRequest, stop: Stop) -> ActionOutcome:
     """Call an in-process action's function."""
-    wake = threading.Event()
-    call = _Call(request, wake.set)
+
+    def work() -> object:
+        function = find_function(request.action.entry_point or "", request.actions_dir)
+        _check_takes(function, request)
+        return function(**request.input)
+
+    return run_call(request, stop, work)
+
+
+def run_call(request: ActionRequest, stop: Stop, work: Callable[[], object]) -> ActionOutcome:
+    """Call `work` in a thread of its own, and wait for what it returns if that can be awaited.
+
+    It may raise :class:`Refused` to fail with a failure of its own.
+    """
+    wake, pulse = threading.Event(), Pulse(request)
+    call = _Call(request, pulse, work, wake.set)
     with stop.waking(wake.set):
         call.start()
-        wake.wait(request.timeout)
-    if not call.ended.is_set():
-        return _interrupted(call, request, stop)
+        silent = _wait(wake, pulse, request.timeout)
+    try:
+        if not call.ended.is_set():
+            return _interrupted(call, request, stop, silent)
+    finally:
+        pulse.close()
     if call.error is not None:
         return ending.failed(_failure(call.error))
+    if pulse.pending:
+        return ActionOutcome(status="pending")
     return ActionOutcome(status="succeeded", result=call.result)
 
 
-def _interrupted(call: _Call, request: ActionRequest, stop: Stop) -> ActionOutcome:
+def _wait(wake: threading.Event, pulse: Pulse, timeout: float | None) -> bool:
+    """Wait for the end of a call, a stop, the timeout, or a heartbeat that does not come; say whether it is the last."""
+    end = None if timeout is None else time.monotonic() + timeout
+    while not wake.is_set():
+        moments = [moment for moment in (end, pulse.due) if moment is not None]
+        # A heartbeat does not wake this thread, so `due` is what it was: it is looked at again then.
+        wake.wait(max(0.0, min(moments) - time.monotonic()) if moments else None)
+        if end is not None and time.monotonic() >= end:
+            return False
+        if pulse.silent():
+            return True
+    return False
+
+
+def _interrupted(call: _Call, request: ActionRequest, stop: Stop, silent: bool) -> ActionOutcome:
     cancel = stop.cancelled
     error = Cancelled if cancel else TimeLimit
     call.interrupt(error)
@@ -60,22 +97,19 @@ def _interrupted(call: _Call, request: ActionRequest, stop: Stop) -> ActionOutco
     addition = f"; it did not end within {request.grace:g} s and was given up" if given_up else ""
     if cancel:
         return ending.cancelled(stop, details=details or None, addition=addition)
-    return ending.timed_out(request, details=details, addition=addition)
+    late = ending.silent if silent else ending.timed_out
+    return late(request, details=details, addition=addition)
 
 
 def _failure(error: BaseException) -> Failure:
-    if isinstance(error, _InvalidInput):
-        return Failure(type="InvalidInput", message=str(error))
+    if isinstance(error, Refused):
+        return error.failure
     since = entry = error.__traceback__
     while entry is not None:
         if entry.tb_frame.f_code.co_filename == __file__:
             since = entry.tb_next or entry
         entry = entry.tb_next
     return ending.exception_failure(error, since=since)
-
-
-class _InvalidInput(Exception):
-    """The function does not take these parameters."""
 
 
 class _Call:
@@ -86,11 +120,14 @@ class _Call:
     must happen there is certain to happen.
     """
 
-    def __init__(self, request: ActionRequest, on_end: Callable[[], object]) -> None:
+    def __init__(
+        self, request: ActionRequest, pulse: Pulse, work: Callable[[], object], on_end: Callable[[], object]
+    ) -> None:
+        self._pulse = pulse
         self.result: object = None
         self.error: BaseException | None = None
         self.ended = threading.Event()
-        self._request = request
+        self._work = work
         self._on_end = on_end
         self._lock = threading.Lock()
         self._open = True
@@ -131,10 +168,9 @@ class _Call:
             _take_back()
 
     def _call(self) -> object:
-        function = find_function(self._request.action.entry_point or "", self._request.actions_dir)
-        _check_takes(function, self._request)
-        value = function(**self._request.input)
-        return asyncio.run(self._awaited(value)) if inspect.isawaitable(value) else value
+        with speaking(self._pulse):
+            value = self._work()
+            return asyncio.run(self._awaited(value)) if inspect.isawaitable(value) else value
 
     async def _awaited(self, value: Awaitable[object]) -> object:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -156,7 +192,8 @@ def _check_takes(function: Callable[..., Any], request: ActionRequest) -> None:
     try:
         signature.bind(**request.input)
     except TypeError as error:
-        raise _InvalidInput(f"{request.action.entry_point}: {error}") from None
+        message = f"{request.action.entry_point}: {error}"
+        raise Refused(Failure(type="InvalidInput", message=message)) from None
 
 
 class _Nothing(BaseException):

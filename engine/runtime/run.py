@@ -41,7 +41,7 @@ def _runner(request: ActionRequest) -> Callable[[ActionRequest, Stop], ActionOut
             return run_builtin
         case "python" if ":" in (request.action.entry_point or ""):
             return run_function
-        case "python" | "shell":
+        case "python" | "shell" | "node":
             return run_script
         case other:
             message = f"{request.action.ref}: this worker can't run actions of runtime {other}"

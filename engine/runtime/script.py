@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -118,10 +119,26 @@ def shell() -> str:
 
 
 def _interpreter(request: ActionRequest) -> tuple[str, ...]:
-    if request.action.runtime == "shell":
-        return (shell(),)
-    # Unbuffered: what a script printed before it was stopped is in the log. UTF-8 whatever LANG says.
-    return (sys.executable, "-u", "-X", "utf8")
+    match request.action.runtime:
+        case "shell":
+            return (shell(),)
+        case "node":
+            return (_node(request),)
+        case _:
+            # Unbuffered: what a script printed before it was stopped is in the log. UTF-8 whatever LANG says.
+            return (sys.executable, "-u", "-X", "utf8")
+
+
+def _node(request: ActionRequest) -> str:
+    path = environment(request)["PATH"]
+    found = shutil.which("node", path=path)
+    if found is None:
+        message = (
+            f"{request.action.ref} is run by Node.js, and this worker has no `node` on its PATH ({path}): install it "
+            "there (on Debian: apt-get install nodejs), or serve the action's queue by workers that have it"
+        )
+        raise Refused(Failure(type="UnknownAction", message=message))
+    return os.path.abspath(found)
 
 
 def _script(request: ActionRequest) -> Path:

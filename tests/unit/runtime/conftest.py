@@ -30,7 +30,7 @@ class Pack:
 
     def request(self, entry_point: str, **given: Any) -> ActionRequest:
         runtime = given.pop("runtime", None) or ("shell" if entry_point.endswith(".sh") else "python")
-        names = ("parameter_delivery", "output_format", "output")
+        names = ("parameter_delivery", "parameter_format", "output_format", "output")
         action = {name: given.pop(name) for name in names if name in given}
         if runtime == "shell":
             action.setdefault("output_format", "text")

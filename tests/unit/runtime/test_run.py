@@ -8,8 +8,8 @@ from dramaturg.engine.runtime import Stop, run_action
 
 
 def test_a_runtime_that_is_not_there_is_a_failure(pack):
-    """Node and dramatiq actions are for other workers."""
-    for runtime in ("node", "dramatiq", None):
+    """Actors are other workers' business, and a workflow is never handed to a worker."""
+    for runtime in ("dramatiq", None):
         request = pack.request("x.js")
         outcome = run_action(replace(request, action=replace(request.action, runtime=runtime)), Stop())
         assert (outcome.status, outcome.error.type) == ("failed", "UnknownAction")
