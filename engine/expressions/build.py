@@ -18,8 +18,17 @@ from dramaturg.engine.expressions.forms import FORMS, bind, constant, is_defined
 from dramaturg.engine.expressions.functions import FUNCTIONS, LEFT_OUT, TESTS
 from dramaturg.engine.expressions.names import LATEST, WORDS, Resolver, Step
 from dramaturg.engine.expressions.operators import ARITHMETIC, COMPARISONS, Binary, negative, positive
-from dramaturg.engine.expressions.sandbox import Evaluate, Frame, interpolate, name_type, number, text
+from dramaturg.engine.expressions.sandbox import (
+    NOT_LOOKED_AT,
+    Evaluate,
+    Frame,
+    in_text,
+    name_type,
+    number,
+    text,
+)
 from dramaturg.engine.expressions.scope import Names
+from dramaturg.engine.secret import Secret
 
 
 class Builder:
@@ -133,6 +142,8 @@ class Builder:
 
         def evaluate(frame: Frame) -> JSON:
             whole = value(frame)
+            if type(whole) is Secret:
+                raise Fault(NOT_LOOKED_AT, offset)
             if type(whole) not in (list, str):
                 raise Fault(f"{name_type(whole)} has no slices: a list or a text has", offset)
             bounds = [part(frame) for part in parts]
@@ -227,7 +238,7 @@ class Builder:
 
     def _concat(self, node: nodes.Concat) -> Evaluate:
         parts = self._all(node.nodes)
-        return lambda frame: "".join([interpolate(frame, part(frame)) for part in parts])
+        return lambda frame: in_text(frame, [part(frame) for part in parts])
 
     def _compare(self, node: nodes.Compare) -> Evaluate:
         left = self.build(node.expr)
@@ -322,6 +333,8 @@ def _element(whole: JSON, key: JSON, path: str, offset: int) -> JSON:
     Raises:
         Missing: nothing does; the message begins with the path as written.
     """
+    if type(whole) is Secret or type(key) is Secret:
+        raise Fault(NOT_LOOKED_AT, offset)
     where = f"{path}{_bracketed(key)}"
     if type(whole) is dict:
         if type(key) is str and key in whole:

@@ -14,7 +14,7 @@ from dramaturg.engine.expressions.build import Builder
 from dramaturg.engine.expressions.faults import EvaluationError, ExpressionSyntaxError, Fault, SyntaxProblem
 from dramaturg.engine.expressions.forms import constant
 from dramaturg.engine.expressions.names import always
-from dramaturg.engine.expressions.sandbox import MAX_NESTING, Evaluate, Frame, interpolate
+from dramaturg.engine.expressions.sandbox import MAX_NESTING, Evaluate, Frame, in_text
 from dramaturg.engine.expressions.scope import Names, Reads, Scope
 from dramaturg.engine.expressions.syntax import Piece, parse, split
 
@@ -160,9 +160,7 @@ class _Compiler:
             self._expression(piece, place, source) if piece.expression else constant(piece.text)
             for piece in pieces
         ]
-        return _guarded(
-            lambda frame: "".join([interpolate(frame, part(frame)) for part in parts]), place, source
-        )
+        return _guarded(lambda frame: in_text(frame, [part(frame) for part in parts]), place, source)
 
     def _split(self, source: str, place: str) -> list[Piece]:
         try:

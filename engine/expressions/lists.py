@@ -9,7 +9,7 @@ from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import Fault, Missing, quoted
 from dramaturg.engine.expressions.operators import add, member
 from dramaturg.engine.expressions.registry import Registry
-from dramaturg.engine.expressions.sandbox import Frame, interpolate, name_type, weigh
+from dramaturg.engine.expressions.sandbox import Frame, in_text, name_type, weigh
 
 LISTS = Registry()
 
@@ -329,7 +329,10 @@ def _extreme(
 def join(frame: Frame, value: list[JSON], sep: str = "", attribute: str | int | None = None) -> JSON:
     """Return the elements of a list, as they appear in texts, as one text."""
     frame.build(len(sep) * max(0, len(value) - 1))
-    return sep.join([interpolate(frame, part) for part in _values(frame, value, attribute)])
+    pieces: list[JSON] = []
+    for part in _values(frame, value, attribute):
+        pieces += (sep, part) if pieces else (part,)
+    return in_text(frame, pieces)
 
 
 @LISTS.add("slice")

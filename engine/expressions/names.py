@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import Fault, Missing, did_you_mean
+from dramaturg.engine.expressions.forms import constant
 from dramaturg.engine.expressions.functions import FUNCTIONS
 from dramaturg.engine.expressions.sandbox import Evaluate, Frame, plain
 from dramaturg.engine.expressions.scope import Names, Reads
+from dramaturg.engine.secret import Keystore, Secret
 
 VARIABLES = frozenset({"workflow", "vars", "variables"})
 TASKS = frozenset({"task", "tasks"})
@@ -76,6 +78,8 @@ class Resolver:
         if name in PLAIN:
             self._plain(name, first)
             return _root(name, name, offset), name, 0
+        if name == "keystore" and self.names.keystore:
+            return self._secret(first)
         if name in TABLE:
             raise self._not_here(name)
         self._bare(name)
@@ -129,11 +133,20 @@ class Resolver:
 
     def _not_here(self, name: str) -> Fault:
         if name == "keystore":
-            return Fault("keystore is not supported yet", hint="parameters with secret: true keep secrets")
+            return Fault(
+                "keystore is only known in a task's input",
+                hint="what a worker is to use is written where it gets it",
+            )
         hint = f"write workflow.{name} for the variable" if name in self.names.variables else ""
         return Fault(
             f"{name} is only known in {'output_map' if name == 'output' else 'with_items'}", hint=hint
         )
+
+    def _secret(self, first: Step | None) -> tuple[Evaluate, str, int]:
+        if first is None or not isinstance(first.key, str):
+            raise Fault("keystore wants the name of a secret, written out: keystore.<name>")
+        self.reads |= Reads(keystore=frozenset({first.key}))
+        return constant(Secret(Keystore(first.key))), f"keystore.{first.key}", 1
 
     def _variable(self, name: str, offset: int) -> None:
         if name not in self.names.variables:

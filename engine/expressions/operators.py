@@ -8,7 +8,8 @@ from typing import Any
 
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import Fault
-from dramaturg.engine.expressions.sandbox import Frame, name_type, number, weigh
+from dramaturg.engine.expressions.sandbox import NOT_LOOKED_AT, Frame, name_type, number, weigh
+from dramaturg.engine.secret import Secret
 
 #: Comparing with one of these takes a step, whatever the other is.
 _FLAT = frozenset({type(None), bool, int, float, str})
@@ -19,6 +20,11 @@ _MAX_BITS = 64
 Binary = Callable[[Frame, JSON, JSON], JSON]
 
 
+def _refuse_secrets(*values: JSON) -> None:
+    if any(type(value) is Secret for value in values):
+        raise Fault(NOT_LOOKED_AT)
+
+
 def add(frame: Frame, left: JSON, right: JSON) -> JSON:
     """Return the sum of two numbers, or two texts or two lists put together."""
     kind = type(left)
@@ -27,6 +33,7 @@ def add(frame: Frame, left: JSON, right: JSON) -> JSON:
         return left + right
     if kind in _NUMBERS and type(right) in _NUMBERS:
         return number(left + right)
+    _refuse_secrets(left, right)
     hint = (
         "; merge(a, b) joins maps"
         if kind is dict
@@ -40,6 +47,7 @@ def add(frame: Frame, left: JSON, right: JSON) -> JSON:
 def _arithmetic(sign: str, compute: Callable[[Any, Any], Any]) -> Binary:
     def apply(frame: Frame, left: JSON, right: JSON) -> JSON:
         if type(left) not in _NUMBERS or type(right) not in _NUMBERS:
+            _refuse_secrets(left, right)
             raise Fault(f"'{sign}' wants two numbers, not {name_type(left)} and {name_type(right)}")
         try:
             return number(compute(left, right))
@@ -72,6 +80,7 @@ ARITHMETIC: dict[str, Binary] = {
 def negative(frame: Frame, value: JSON) -> JSON:
     """Return minus *value*."""
     if type(value) not in _NUMBERS:
+        _refuse_secrets(value)
         raise Fault(f"'-' wants a number, not {name_type(value)}")
     return number(-value)
 
@@ -79,12 +88,15 @@ def negative(frame: Frame, value: JSON) -> JSON:
 def positive(frame: Frame, value: JSON) -> JSON:
     """Return *value*, which must be a number."""
     if type(value) not in _NUMBERS:
+        _refuse_secrets(value)
         raise Fault(f"'+' wants a number, not {name_type(value)}")
     return +value
 
 
 def equal(frame: Frame, left: JSON, right: JSON) -> bool:
     """Say whether two values are the same, as in Python: 1 and 1.0 are, "1" and 1 are not."""
+    if type(left) is Secret or type(right) is Secret:
+        raise Fault(NOT_LOOKED_AT)
     if type(left) not in _FLAT and type(right) not in _FLAT:
         if len(left) != len(right):
             return False
@@ -104,6 +116,7 @@ def _order(sign: str, compare: Callable[[Any, Any], Any]) -> Binary:
         try:
             return bool(compare(left, right))
         except TypeError:
+            _refuse_secrets(left, right)
             raise Fault(f"'{sign}' can't compare {name_type(left)} with {name_type(right)}") from None
 
     return apply
@@ -112,6 +125,8 @@ def _order(sign: str, compare: Callable[[Any, Any], Any]) -> Binary:
 def member(frame: Frame, value: JSON, container: JSON) -> bool:
     """Say whether *value* is an element of a list, a key of a map or a part of a text."""
     kind = type(container)
+    if kind is Secret or type(value) is Secret:
+        raise Fault(NOT_LOOKED_AT)
     if kind is dict:
         return type(value) is str and value in container
     if kind is str:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import MAX_QUOTED, Fault
-from dramaturg.engine.expressions.sandbox import Frame, name_type
+from dramaturg.engine.expressions.sandbox import NOT_LOOKED_AT, Frame, name_type
+from dramaturg.engine.secret import Secret, holds
 
 _F = TypeVar("_F", bound=Callable[..., JSON])
 _T = TypeVar("_T")
@@ -94,6 +95,8 @@ class Function:
         """
         cost, parameters = 2, self.parameters
         for index, value in enumerate(values):
+            if type(value) is Secret:
+                raise Fault(NOT_LOOKED_AT)
             parameter = parameters[index] if index < len(parameters) else self.rest
             if parameter is not None and parameter.kinds is not None and type(value) not in parameter.kinds:
                 # What was left out has its default, whatever type that is.
@@ -111,6 +114,8 @@ class Function:
             named = {p.name: v for p, v in zip(parameters[split:], values[split:fixed], strict=True)}
             return self.call(frame, *values[:split], *values[fixed:], **named)
         except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+            if any(map(holds, values)):
+                raise Fault(NOT_LOOKED_AT) from None
             raise Fault(f"{self.name}(): {str(error)[:MAX_QUOTED]}") from error
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import Fault
 from dramaturg.engine.expressions.scope import Scope
+from dramaturg.engine.secret import Secret
 
 #: Characters and elements that one evaluation may build.
 MAX_BUILT = 1_000_000
@@ -35,7 +37,11 @@ TYPE_NAMES = {
     str: "a text",
     list: "a list",
     dict: "a map",
+    Secret: "a secret",
 }
+
+#: What is said where an expression would have to know what a secret is.
+NOT_LOOKED_AT = "a secret can be passed on or put into text, not looked at"
 
 
 class Frame:
@@ -82,6 +88,9 @@ def weigh(value: JSON, limit: int) -> int:
     """Return the number of elements and characters in *value*; counting ends once *limit* is passed.
 
     Shared parts count as often as they are met, as they would when the value is written out.
+
+    Raises:
+        Fault: it holds a secret: whoever asks wants to look at all of it.
     """
     total, stack = 0, [value]
     while stack and total <= limit:
@@ -95,6 +104,8 @@ def weigh(value: JSON, limit: int) -> int:
         elif kind is dict:
             total += sum(map(len, part))
             stack.extend(part.values())
+        elif kind is Secret:
+            raise Fault(NOT_LOOKED_AT)
     return total
 
 
@@ -146,6 +157,8 @@ def admit(frame: Frame, value: JSON) -> JSON:
             if depth > MAX_NESTING:
                 raise Fault(f"the value is nested more than {MAX_NESTING} levels deep")
             stack.extend((child, depth + 1) for child in _children(part))
+        elif kind is Secret:
+            raise Fault(NOT_LOOKED_AT)
         elif part is not None and kind is not bool:
             raise Fault(f"{name_type(part)} is not JSON")
     return value
@@ -179,7 +192,11 @@ def write_json(frame: Frame, value: JSON, indent: int | None = None) -> str:
 
 
 def interpolate(frame: Frame, value: JSON) -> str:
-    """Return *value* as it appears inside a text: null is empty, lists and maps are compact JSON."""
+    """Return *value* as it appears inside a text: null is empty, lists and maps are compact JSON.
+
+    Raises:
+        Fault: there is too much of it, or it holds a secret.
+    """
     if type(value) is str:
         frame.build(len(value))
         return value
@@ -192,3 +209,13 @@ def interpolate(frame: Frame, value: JSON) -> str:
     if type(value) is int:
         return str(value)
     return write_json(frame, value)
+
+
+def in_text(frame: Frame, values: Iterable[JSON]) -> str | Secret:
+    """Return *values* put together to one text; it is secret if one of them is."""
+    pieces: list[Any] = [value if type(value) is Secret else interpolate(frame, value) for value in values]
+    try:
+        return "".join(pieces)
+    except TypeError:
+        frame.step(len(pieces))
+        return Secret.text(pieces)

@@ -28,6 +28,8 @@ class Reads:
     output: bool = False
     system: bool = False
     item: bool = False
+    #: Secrets of the keystore, by name.
+    keystore: frozenset[str] = frozenset()
 
     def __or__(self, other: Reads) -> Reads:
         """Return what either of the two reads."""
@@ -42,6 +44,7 @@ class Reads:
             self.output or other.output,
             self.system or other.system,
             self.item or other.item,
+            self.keystore | other.keystore,
         )
 
 
@@ -96,3 +99,5 @@ class Names:
     outcome: bool = False
     #: Whether `output.<name>` is known (`output_map`).
     output: bool = False
+    #: Whether `keystore.<name>` is known (a task's `input`).
+    keystore: bool = False
