@@ -1,0 +1,445 @@
+"""The cases of the language, read from the YAML files beside this one. README.md says how one is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent
+RULES = FOLDER / "rules.yaml"
+
+#: The action that cases use where it does not matter which.
+WORK = {"runtime": "python", "entry_point": "work.py"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """How one attempt goes, as a case's script has it."""
+
+    #: succeeded | failed | timed_out | lost | pending | hangs
+    status: str = "succeeded"
+    #: None: it gives back its input.
+    result: Any = None
+    echo: bool = False
+    type: str = "Failed"
+    message: str = "it failed"
+    details: Any = None
+    #: Seconds that it takes.
+    takes: float = 0.0
+    #: Which timeout ended it.
+    kind: str = "start_to_close"
+
+    @classmethod
+    def read(cls, data: Any) -> Act:
+        """Read ``fail Boom``, ``time out``, ``lost``, ``pending``, ``hang``, {result}, {fail: {...}}, with {takes}."""
+        if isinstance(data, str):
+            word, _, rest = data.partition(" ")
+            plain = {"lost": "lost", "pending": "pending", "hang": "hangs", "time": "timed_out"}
+            return cls(status="failed", type=rest or "Failed") if word == "fail" else cls(status=plain[word])
+        more = {"takes": data.get("takes", 0.0)}
+        if "fail" in data:
+            return cls(status="failed", **data["fail"], **more)
+        if "time out" in data:
+            return cls(status="timed_out", kind=data["time out"], **more)
+        return cls(result=data["result"], **more) if "result" in data else cls(echo=True, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """What each attempt of a case does: ``task``, ``task#visit``, ``task[item]``, ``task#visit[item]`` to its acts."""
+
+    acts: Mapping[str, tuple[Act, ...]]
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Script:
+        """Read a script: an act, or a list of them for the attempts in turn; the last one is for all that follow."""
+        listed = {key: given if isinstance(given, list) else [given] for key, given in data.items()}
+        return cls(acts={key: tuple(Act.read(act) for act in acts) for key, acts in listed.items()})
+
+    def act(self, task: str, visit: int, item: int, attempt: int) -> Act:
+        """Return what one attempt does; what the script does not name gives back its input."""
+        place = f"[{item}]" if item >= 0 else ""
+        for key in (f"{task}#{visit}{place}", f"{task}{place}", f"{task}#{visit}", task):
+            if key in self.acts:
+                acts = self.acts[key]
+                return acts[min(attempt, len(acts)) - 1]
+        return Act(echo=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Something that happens to the run from outside, when a task of it is in a certain state."""
+
+    #: The task, maybe ``task#visit`` or ``task[item]``, and the words for the state; empty: at the start.
+    when: str = ""
+    #: signal | answer | complete | fail | cancel
+    verb: str = ""
+    #: What follows the verb: the signal's name, the answer, the result, the error, the task.
+    value: Any = None
+    payload: Any = None
+    #: An error is expected: its class's name.
+    refused: str | None = None
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Moment:
+        """Read {when: "a waits", signal: name, payload: ...}."""
+        given = dict(data)
+        more = {name: given.pop(name) for name in ("when", "payload", "refused") if name in given}
+        ((verb, value),) = given.items()
+        return cls(verb=verb, value=value, **more)
+
+    @property
+    def task(self) -> str:
+        """Return the task whose state it waits for."""
+        return self.when.partition(" ")[0]
+
+    @property
+    def state(self) -> str:
+        """Return the state that it waits for."""
+        return self.when.partition(" ")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """How a run is to end; what is None is not looked at."""
+
+    #: Visits in the order in which they end; a list within is in any order.
+    path: list[Any]
+    status: str = "succeeded"
+    output: Mapping[str, Any] = field(default_factory=dict)
+    #: What its error has, type at least; None: it has none.
+    error: Mapping[str, Any] | None = None
+    #: Types of all its errors, in order.
+    errors: list[str] | None = None
+    #: Variables at its end, those that are named.
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    #: Attempts of a task, ``task#visit`` or ``task[item]``.
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    #: Records that its history has, in this order.
+    history: list[Mapping[str, Any]] = field(default_factory=list)
+    #: Records that its history does not have.
+    never: list[Mapping[str, Any]] = field(default_factory=list)
+    #: Seconds from start to end.
+    took: float | None = None
+    #: Nested runs, by the task that they are (``task#visit``, ``task[item]``).
+    nested: Mapping[str, Expected] = field(default_factory=dict)
+    #: Runs that it started and does not wait for, by id; ``*`` is this run's own id.
+    started: Mapping[str, Expected] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Expected:
+        """Read what a case expects."""
+        known = {one.name for one in fields(cls)}
+        assert data.keys() <= known, f"unknown: {data.keys() - known}"
+        inner = {
+            name: {key: cls.read(value) for key, value in data.get(name, {}).items()}
+            for name in ("nested", "started")
+        }
+        expected = cls(**{**data, **inner})
+        assert expected.status == "succeeded" or expected.error, "a run that did not succeed has an error"
+        return expected
+
+    @property
+    def all_errors(self) -> list[str]:
+        """Return the types of all errors; those of a case that does not list them are its error alone."""
+        if self.errors is not None:
+            return self.errors
+        return [self.error["type"]] if self.error else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One case: a workflow, what happens, how it ends."""
+
+    file: str
+    number: int
+    name: str
+    rules: tuple[str, ...]
+    #: File name below the pack's folder -> definition.
+    files: Mapping[str, Any]
+    config: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    script: Script
+    events: tuple[Moment, ...]
+    #: Running attempts end in this order (``task``, ``task[item]``); what is not named ends before. Empty: any order.
+    ends: tuple[str, ...]
+    servers: bool
+    #: Whether an order in which siblings end is part of the case.
+    ordered: bool
+    #: The ref that is started: of the pack `t`.
+    start: str
+    expect: Expected
+
+    @property
+    def pack(self) -> str:
+        """Return what the case's pack, `t` in its text, is called where many cases share a database."""
+        return f"t{self.number:03}"
+
+    @property
+    def run_id(self) -> str:
+        """Return a name for its run."""
+        return f"{self.file}-{self.number}"
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.name}"
+
+
+KEYS = {"name", "rules", "workflow", "workflows", "actions", "files", "config", "parameters", "script", "events"}
+KEYS |= {"ends", "servers", "order", "start", "expect"}
+
+
+def _read(file: str, number: int, data: Mapping[str, Any]) -> Case:
+    assert data.keys() <= KEYS, f"{file}: {data.get('name')}: unknown {data.keys() - KEYS}"
+    workflows = dict(data.get("workflows", {}))
+    if "workflow" in data:
+        workflows["case"] = data["workflow"]
+    actions = {"work": WORK, **data.get("actions", {})}
+    files: dict[str, Any] = dict(data.get("files", {}))
+    files |= {f"workflows/{name}.yaml": _map(text) for name, text in workflows.items()}
+    files |= {f"actions/{name}.yaml": {**WORK, **(found or {})} for name, found in actions.items()}
+    ends = tuple(data.get("ends", ()))
+    try:
+        return Case(
+            file=file,
+            number=number,
+            name=data["name"],
+            rules=tuple(data["rules"]),
+            files=files,
+            config=data.get("config", {}),
+            parameters=data.get("parameters", {}),
+            script=Script.read(data.get("script", {})),
+            events=tuple(Moment.read(event) for event in data.get("events", ())),
+            ends=ends,
+            servers=data.get("servers", False),
+            ordered=bool(ends) or data.get("order") == "matters",
+            start=data.get("start", "t.case"),
+            expect=Expected.read(data["expect"]),
+        )
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}.yaml: {data.get('name')}: {error!r}") from error
+
+
+def _map(given: Any) -> Any:
+    return yaml.safe_load(given) if isinstance(given, str) else given
+
+
+@cache
+def load() -> tuple[Case, ...]:
+    """Return every case."""
+    found = []
+    for path in sorted(FOLDER.glob("*.yaml")):
+        if path != RULES:
+            found += [(path.stem, data) for data in yaml.safe_load(path.read_text(encoding="utf-8"))]
+    return tuple(_read(file, number, data) for number, (file, data) in enumerate(found, 1))
+
+
+# -- packs ---------------------------------------------------------------------------------------------------------
+
+
+def write_packs(folder: Path, cases: tuple[Case, ...]) -> None:
+    """Write a pack for each case; in it `t.` at the beginning of a text becomes the name of the case's pack."""
+    for case in cases:
+        pack = folder / case.pack
+        contents: dict[str, Any] = {"pack.yaml": {"ref": case.pack, "config": dict(case.config)}, **case.files}
+        for name, content in contents.items():
+            file = pack / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # JSON is YAML, and keeps every text what it is.
+            file.write_text(json.dumps(renamed(content, case.pack), ensure_ascii=False), encoding="utf-8")
+        (pack / "actions" / "work.py").write_text("print('null')\n", encoding="utf-8")
+
+
+def renamed(value: Any, pack: str) -> Any:
+    """Return a definition in which the refs of the pack `t` are those of another one."""
+    match value:
+        case dict():
+            return {key: renamed(inner, pack) for key, inner in value.items()}
+        case list():
+            return [renamed(inner, pack) for inner in value]
+        case str():
+            return re.sub(r"^t\.", f"{pack}.", value)
+    return value
+
+
+def as_written(value: Any, case: Case) -> Any:
+    """Return what was seen with the pack called `t` again, as a case's text has it."""
+    return json.loads(json.dumps(value, ensure_ascii=False).replace(f"{case.pack}.", "t."))
+
+
+# -- comparing -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """How a run ended, by whoever played it."""
+
+    status: str
+    output: Any
+    error: Mapping[str, Any] | None
+    errors: list[Mapping[str, Any]]
+    history: list[Mapping[str, Any]]
+    #: Nested runs by ``task``, ``task#visit``, ``task[item]``; runs that were started by id.
+    nested: Mapping[str, Seen] = field(default_factory=dict)
+    started: Mapping[str, Seen] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> list[str]:
+        """Return ``task#visit status`` of each visit, in the order in which they ended."""
+        return [
+            f"{event['task']}#{event['visit']} {event['status']}"
+            for event in self.history
+            if event["type"] == "task_completed"
+        ]
+
+
+def errors_of(history: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the errors of a run as its history has them: each task's, then the run's own where it is another one."""
+    errors: list[Mapping[str, Any]] = []
+    for event in history:
+        data = event.get("data", {})
+        error = data.get("error")
+        if event["type"] == "task_completed" and error:
+            errors.append(error)
+        elif event["type"] == "run_ended":
+            errors += [error] if error and error not in errors else []
+            errors += data.get("errors", [])
+    return errors
+
+
+def differences(expected: Expected, seen: Seen, *, exact_time: bool) -> list[str]:
+    """Return a sentence for each thing that is not as expected."""
+    found = list(_sound(seen.history))
+    wanted: dict[str, Any] = {
+        "status": expected.status,
+        "output": dict(expected.output),
+        "errors": expected.all_errors,
+    }
+    got = {
+        "status": seen.status,
+        "output": seen.output,
+        "errors": [error["type"] for error in seen.errors],
+    }
+    found += [f"{name}: {wanted[name]!r} expected, got {got[name]!r}" for name in wanted if wanted[name] != got[name]]
+    if not _part(expected.error, seen.error) or (expected.error is None) != (seen.error is None):
+        found.append(f"error: {expected.error!r} expected, got {seen.error!r}")
+    found += _path(expected.path, seen.ended)
+    variables = variables_of(seen.history)
+    for name, value in expected.variables.items():
+        if name not in variables or variables[name] != value:
+            found.append(f"variable {name}: {value!r} expected, got {variables.get(name, 'nothing')!r}")
+    attempts = attempts_of(seen.history)
+    found += [
+        f"attempts of {key}: {count} expected, got {attempts.get(key)}"
+        for key, count in expected.attempts.items()
+        if attempts.get(key) != count
+    ]
+    found += _history(expected, seen.history)
+    if expected.took is not None:
+        found += _took(expected.took, seen.history, exact_time)
+    for kind in ("nested", "started"):
+        for key, inner in getattr(expected, kind).items():
+            other = getattr(seen, kind).get(key)
+            if other is None:
+                found.append(f"{kind} run {key}: there is none, only {list(getattr(seen, kind))}")
+            else:
+                found += [f"{kind} run {key}: {text}" for text in differences(inner, other, exact_time=exact_time)]
+    return found
+
+
+def _sound(history: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Check what is true of every history (LANGUAGE 11)."""
+    if [event["seq"] for event in history] != list(range(1, len(history) + 1)):
+        yield "seq has gaps"
+    if history[0]["type"] != "run_started" or history[-1]["type"] != "run_ended":
+        yield f"it goes from {history[0]['type']} to {history[-1]['type']}"
+    times = [event["at"] for event in history]
+    if times != sorted(times):
+        yield "it goes back in time"
+    ended = [(e["task"], e["visit"]) for e in history if e["type"] == "task_completed"]
+    begun = {(e["task"], e["visit"]) for e in history if e["type"] in ("task_scheduled", "task_skipped")}
+    if len(set(ended)) != len(ended) or set(ended) != begun:
+        yield f"begun {sorted(begun)}, completed {sorted(ended)}"
+
+
+def _path(wanted: list[Any], ended: list[str]) -> Iterator[str]:
+    rest = list(ended)
+    for step in wanted:
+        group = sorted(_visit(one) for one in (step if isinstance(step, list) else [step]))
+        if sorted(rest[: len(group)]) != group:
+            yield f"path: {wanted} expected, got {ended}"
+            return
+        del rest[: len(group)]
+    if rest:
+        yield f"path: {wanted} expected, and then came {rest}"
+
+
+def _visit(text: str) -> str:
+    place, _, status = text.partition(" ")
+    return f"{place if '#' in place else f'{place}#1'} {status or 'succeeded'}"
+
+
+def variables_of(history: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the variables that a history leads to."""
+    values: dict[str, Any] = {}
+    for event in history:
+        if event["type"] == "variables_published":
+            values |= event["data"]["values"]
+    return values
+
+
+def attempts_of(history: list[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the attempts of each visit (``task`` and ``task#visit``) and item (``task[item]``, ``task#visit[item]``)."""
+    found: dict[str, int] = {}
+    for event in history:
+        if event["type"] == "task_completed":
+            counts = [("", event.get("attempt"))]
+        elif event["type"] == "items_completed":
+            counts = [(f"[{item}]", attempts) for item, attempts, _ in event["data"]["items"]]
+        else:
+            continue
+        for item, count in counts:
+            found[f"{event['task']}{item}"] = found[f"{event['task']}#{event['visit']}{item}"] = count
+    return found
+
+
+def _history(expected: Expected, history: list[Mapping[str, Any]]) -> Iterator[str]:
+    rest = iter(history)
+    for wanted in expected.history:
+        if not any(_part(wanted, event) for event in rest):
+            same = [event for event in history if event["type"] == wanted["type"]]
+            yield f"history: {wanted!r} expected (in this order), got {same}"
+            break
+    for unwanted in expected.never:
+        if any(_part(unwanted, event) for event in history):
+            yield f"history: {unwanted!r} is there, and should not be"
+
+
+def _part(wanted: Any, got: Any) -> bool:
+    """Say whether everything that is wanted is there; a map may have more; ``...`` is anything."""
+    if wanted == "...":
+        return True
+    if isinstance(wanted, Mapping) and isinstance(got, Mapping):
+        return all(key in got and _part(value, got[key]) for key, value in wanted.items())
+    if isinstance(wanted, str) and isinstance(got, str) and wanted.startswith("... "):
+        return wanted.removeprefix("... ") in got
+    return wanted is None or bool(wanted == got)
+
+
+def _took(wanted: float, history: list[Mapping[str, Any]], exact: bool) -> Iterator[str]:
+    seconds = seconds_of(history[-1]["at"]) - seconds_of(history[0]["at"])
+    if seconds < wanted - 0.01 or (exact and seconds > wanted + 0.01):
+        yield f"it took {seconds:g} s, not {wanted:g}"
+
+
+def seconds_of(text: str) -> float:
+    """Return a history's time as a number of seconds."""
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp()
