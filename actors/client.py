@@ -20,7 +20,7 @@ from dramaturg.actors.worker import InProcessWorker
 from dramaturg.engine import client as engine
 from dramaturg.engine.config import Settings, load_settings
 from dramaturg.engine.errors import Unreachable
-from dramaturg.engine.serve import Send
+from dramaturg.engine.sends import Send
 from dramaturg.engine.service import Service
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from dramaturg.actors.slots import INTERPRETER_QUEUE
 from dramaturg.engine.errors import Unreachable
 
 if TYPE_CHECKING:
-    from dramaturg.engine.serve import Host, Send
+    from dramaturg.engine.sends import Send
+    from dramaturg.engine.serve import Host
 
 log = logging.getLogger("dramaturg.actors")
 

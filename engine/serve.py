@@ -13,8 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict
 
 from uuid_utils import uuid4
 
@@ -23,6 +22,7 @@ from dramaturg.engine import failpoints
 from dramaturg.engine.config import Settings
 from dramaturg.engine.errors import Failure, Unreachable
 from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop, run_action
+from dramaturg.engine.sends import ActorPost, Send, tasks
 from dramaturg.engine.sources import ActionSource
 from dramaturg.engine.step import Claim, Report, Step, Stepper
 from dramaturg.engine.store import leases
@@ -40,17 +40,6 @@ FOLLOW_UPS, FOLLOW_SECONDS = 100, 1.0
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0
 #: Seconds between two notes that this worker is alive.
 SEEN_EVERY = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
-    """A message to be sent: it holds only ids."""
-
-    kind: Literal["task", "interpret"]
-    #: Of the execution, or of the run.
-    id: int
-    queue: str = "default"
-    priority: int = 0
 
 
 class _Running:
@@ -91,6 +80,10 @@ class Host:
         self.database = database
         self.worker = name or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.send: Callable[[Sequence[Send]], None] = lambda sends: None
+        #: To actors of the user's.
+        self.post = ActorPost(actions)
+        #: Nobody can be told by `send`: what there is to do is found by a clock.
+        self.mute = False
         self.root = root
         self.in_process = in_process
         self._actions = actions
@@ -146,7 +139,8 @@ class Host:
         if self._closing.is_set():
             return
         if refill:
-            self._dispatch(_tasks(self.clock.requested(self.stepper.queues)))
+            self._dispatch(tasks(self.clock.requested(self.stepper.queues, actors=self.post.open)))
+        self._life.hold()
         claim = self.stepper.claim(execution_id, root=self.root)
         if claim is not None:
             self._note_claim(claim)
@@ -280,7 +274,7 @@ class Host:
         try:
             while todo:
                 run, step = todo.pop()
-                sends.extend(_tasks(step.requested))
+                sends.extend(tasks(step.requested))
                 again = step.again or (self.database.dialect != "sqlite" and self.stepper.pending(run))
                 for other in ([run] if again else []) + step.runs:
                     looked += 1
@@ -310,6 +304,11 @@ class Host:
 
     def _dispatch(self, sends: Sequence[Send]) -> None:
         if not sends:
+            return
+        sends, posted = self.post.take(sends)
+        with self._lock:
+            self._sent.extend(posted)
+        if not sends or self.mute:
             return
         failpoints.hit("send.begin")
         if self.in_process:
@@ -346,8 +345,8 @@ class Host:
         # In process nobody else tells us anything, and after a start no message can be under way.
         patience = PATIENCE if not self.in_process else 0 if first else PATIENCE // 10
         lost = [run for name in dead_workers(self._life, self.clock) for run in self.clock.orphan(name)]
-        due = self.clock.tick(patience=patience, queues=self.stepper.queues)
-        sends = _tasks(due.requested)
+        due = self.clock.tick(patience=patience, queues=self.stepper.queues, actors=self.post.open)
+        sends = tasks(due.requested)
         sends += [Send(kind="interpret", id=run) for run in dict.fromkeys((*due.runs, *lost))]
         self._dispatch(sends)
         if due.more:
@@ -401,9 +400,10 @@ class Host:
                 tx.run(leases.MARK_QUEUES, {"queues": dumps(queues), "now": tx.now()})
 
     def _note_claim(self, claim: Claim) -> None:
+        queue = leases.ACTORS + claim.queue if self.stepper.kind == "actor" else claim.queue
         if not self.in_process:
             with self._lock:
-                self._claimed[claim.queue] = max(self._claimed.get(claim.queue, 0), claim.sent_at or 0)
+                self._claimed[queue] = max(self._claimed.get(queue, 0), claim.sent_at or 0)
 
     def _note_life(self) -> None:
         with self.database.write(durable=False) as tx:
@@ -443,6 +443,18 @@ class Host:
             for running in left:
                 running.stop.cancel("the worker stops")
 
+    def hand_back(self, execution_id: int) -> None:
+        """Give an attempt that runs here back unfinished: it is made elsewhere, under the same number.
+
+        Raises:
+            Unreachable: the database does not answer; it is made elsewhere once the lease is over.
+        """
+        with self._lock:
+            mine = [r for r in self._running.values() if r.claim.execution_id == execution_id]
+            for running in mine:
+                running.handed_back = True
+        self.stepper.hand_back([running.claim for running in mine])
+
     def close(self) -> None:
         """Forget this worker; its database stays open, it may be shared."""
         self._closing.set()
@@ -452,7 +464,3 @@ class Host:
         except Unreachable:
             log.info("the database does not answer: this worker's row stays until it is pruned")
         self._life.release()
-
-
-def _tasks(requested: Iterable[tuple[int, str, int]]) -> list[Send]:
-    return [Send(kind="task", id=id, queue=queue, priority=priority) for id, queue, priority in requested]

@@ -37,6 +37,7 @@ from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import Encoder, decode, dumps
 from dramaturg.engine.store.database import Database, Row, Transaction
+from dramaturg.engine.store.leases import Ready
 from dramaturg.engine.store.runs import ClaimSpec, Saved, save
 from dramaturg.engine.store.times import SECOND, iso
 from dramaturg.engine.store.view import RunRow, RunView, load_inputs, load_payloads, lock_run
@@ -85,8 +86,8 @@ class Step:
 
     #: refused: the claim does not stand any more. busy: stored, somebody else advances the run. applied: all of it.
     result: str = "applied"
-    #: (execution id, queue, priority) to be sent to task actors.
-    requested: list[tuple[int, str, int]] = field(default_factory=list)
+    #: To be sent to task actors, or to actors of the user's.
+    requested: list[Ready] = field(default_factory=list)
     #: Runs to be looked at.
     runs: list[int] = field(default_factory=list)
     follow: Claim | None = None
@@ -113,6 +114,8 @@ class Stepper:
         self.soft_payload = soft_payload
         #: The queues that this worker serves; None: all.
         self.queues: frozenset[str] | None = None
+        #: The kind of executions that it takes; None: any that a message names.
+        self.kind: str | None = None
 
     # -- 1: claim ------------------------------------------------------------------------------------------
 
@@ -126,6 +129,7 @@ class Stepper:
                 leases.CLAIM,
                 {
                     "id": execution_id,
+                    "kind": self.kind,
                     "nonce": nonce,
                     "worker": self.worker,
                     "lease_until": now + int(self.lease * SECOND),
@@ -322,10 +326,10 @@ class Stepper:
         rows = self.database.ask(leases.FLAGS, {"claims": _nonces(claims)})
         return {row[0]: bool(row[1]) for row in rows}
 
-    def hand_back(self, claims: Iterable[Claim]) -> list[tuple[int, str, int]]:
+    def hand_back(self, claims: Iterable[Claim]) -> list[Ready]:
         """Give unfinished attempts back, to be made by another worker under the same number."""
         with self.database.write() as tx:
-            return [(r[0], r[1], r[2]) for r in tx.run(leases.RELEASE_CLAIMS, {"claims": _nonces(claims)})]
+            return [Ready(*row) for row in tx.run(leases.RELEASE_CLAIMS, {"claims": _nonces(claims)})]
 
 
 class _AdvanceFailed(Exception):

@@ -16,7 +16,8 @@ from typing import Any
 from dramaturg.engine.config import Settings, load_settings
 from dramaturg.engine.errors import Failure
 from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop
-from dramaturg.engine.serve import Host, Send
+from dramaturg.engine.sends import Send
+from dramaturg.engine.serve import Host
 from dramaturg.engine.service import Service
 from dramaturg.engine.store.times import SECOND
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from dramaturg.engine.errors import JSON, InternalError
 from dramaturg.engine.interpreter.state import ActionInfo
-from dramaturg.engine.language.model import RetryDef
+from dramaturg.engine.language.model import ActionDef, RetryDef
 from dramaturg.engine.language.program import Program, compile_workflow
 from dramaturg.engine.language.schema import ParameterSet
 from dramaturg.engine.language.stored import action_from_json, workflow_from_json
@@ -97,7 +97,7 @@ def info_of(definition: JSON, digest: str) -> ActionInfo:
     action = action_from_json(definition)
     return ActionInfo(
         ref=action.ref,
-        kind="wait" if action.ref in WAITS else "worker",
+        kind=kind_of(action),
         parameters=ParameterSet(action.parameters),
         enabled=action.enabled,
         timeout=action.timeout,
@@ -105,6 +105,13 @@ def info_of(definition: JSON, digest: str) -> ActionInfo:
         queue=action.queue,
         digest=digest,
     )
+
+
+def kind_of(action: ActionDef) -> Literal["worker", "actor", "wait"]:
+    """Return who does an action."""
+    if action.ref in WAITS:
+        return "wait"
+    return "actor" if action.runtime == "dramatiq" else "worker"
 
 
 def _retry(retry: RetryDef | None) -> dict[str, JSON] | None:

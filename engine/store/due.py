@@ -15,8 +15,9 @@ from dramaturg.engine import failpoints
 from dramaturg.engine.errors import Failure
 from dramaturg.engine.store.codec import dumps
 from dramaturg.engine.store.database import Database, Row, Transaction
+from dramaturg.engine.store.leases import ACTORS, Ready
 from dramaturg.engine.store.runs import start_nested
-from dramaturg.engine.store.statements import INBOX_PUT, Statement
+from dramaturg.engine.store.statements import ACTOR, INBOX_PUT, Statement
 from dramaturg.engine.store.times import SECOND
 
 #: Rows that one statement of the clock moves at most.
@@ -51,7 +52,7 @@ ACTIVATE = Statement(
         sent_at = NULL, created_at = :now
     WHERE id IN (SELECT id FROM execution WHERE status = 'scheduled' AND due_at IS NOT NULL AND due_at <= :now AND {_SCOPE}
         ORDER BY id LIMIT :limit <<skip>>) AND status = 'scheduled'
-    RETURNING id, kind, queue, priority""",
+    RETURNING id, kind, queue, priority, {ACTOR}""",
 )
 
 #: Waits that are over.
@@ -111,15 +112,16 @@ TIMERS = Statement(
 #: queue have been claimed, or none has for as long; each time twice as long.
 _UNSENT = f"""UPDATE execution SET sent_at = :now, sends = sends + 1
     WHERE id IN (
-        SELECT e.id FROM execution e LEFT JOIN queue q ON q.name = e.queue
-        WHERE e.status = 'requested' AND {_SCOPE} AND (
+        SELECT e.id FROM execution e LEFT JOIN queue q
+            ON q.name = CASE WHEN e.kind = 'actor' THEN '{ACTORS}' || e.queue ELSE e.queue END
+        WHERE e.status = 'requested' AND {_SCOPE} AND (CAST(:kind AS text) IS NULL OR e.kind = :kind) AND (
             (e.sent_at IS NULL AND e.created_at < :now - :patience)
             OR (e.sent_at < :now - :lost * (CASE WHEN e.sends > 6 THEN 64 WHEN e.sends > 4 THEN 16
                     WHEN e.sends > 2 THEN 4 ELSE 1 END)
                 AND (q.claimed_sent_at IS NULL OR q.claimed_sent_at > e.sent_at OR q.claimed_at < :now - :lost)))
         ORDER BY e.id LIMIT :limit <<of e>>)
         AND status = 'requested'
-    RETURNING id, queue, priority"""
+    RETURNING id, queue, priority, {ACTOR}"""
 
 UNSENT = Statement(
     "unsent",
@@ -136,7 +138,8 @@ SENT_NOW = Statement(
 #: In process: what may be taken; the process itself knows what it has in its queue.
 REQUESTED = Statement(
     "requested",
-    f"""SELECT id, queue, priority FROM execution WHERE status = 'requested' AND {_SCOPE}
+    f"""SELECT id, queue, priority, {ACTOR} FROM execution WHERE status = 'requested' AND {_SCOPE}
+        AND (CAST(:kind AS text) IS NULL OR kind = :kind)
         AND (CAST(:queues AS text) IS NULL OR queue IN (SELECT name FROM <<rows queues | name text>> AS x))
     ORDER BY priority, id LIMIT :limit""",
 )
@@ -163,7 +166,7 @@ RUNS = Statement(
 class Due:
     """What a tick has found: to be sent, to be applied, and when to look again."""
 
-    requested: list[tuple[int, str, int]] = field(default_factory=list)
+    requested: list[Ready] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)
     #: Microseconds until the next row is due, or None: none is known.
     next_in: int | None = None
@@ -185,12 +188,15 @@ class Clock:
     #: Whether messages live in this process only, so that `sent_at` says nothing.
     in_process: bool = False
 
-    def tick(self, *, patience: int = PATIENCE, queues: Collection[str] | None = None) -> Due:
+    def tick(
+        self, *, patience: int = PATIENCE, queues: Collection[str] | None = None, actors: bool = False
+    ) -> Due:
         """Serve what is due.
 
         Args:
             queues: in process: those that this process serves; None: all.
             patience: microseconds that runs and unsent messages are left to whoever made them.
+            actors: there is a broker to actors of the user's: what they are to do is sent by it, in process too.
         """
         failpoints.hit("tick.begin")
         due = Due()
@@ -202,13 +208,13 @@ class Clock:
             before = {"now": now, "before": now - patience, "root": self.root, "limit": BATCH}
             due.runs.extend(row[0] for row in tx.run(RUNS, before))
         if peek[3] and self.in_process:
-            due.requested.extend(self.requested(queues))
+            due.requested.extend(self.requested(queues, actors=actors))
         later = [at - now for at in peek[4:6] if at is not None]
         due.next_in = max(0, min(later)) if later else None
         if any(peek[:3]):
             self._move(due, peek, parameters)
             failpoints.hit("tick.committed")
-        if peek[3] and not self.in_process:
+        if peek[3] and (actors or not self.in_process):
             self._send_again(due, patience)
         return due
 
@@ -234,9 +240,7 @@ class Clock:
     def _activate(self, tx: Transaction, due: Due, bounds: dict[str, Any]) -> None:
         rows = tx.run(ACTIVATE, bounds)
         due.more = due.more or len(rows) >= BATCH
-        due.requested.extend(
-            (id, queue, priority) for id, kind, queue, priority in rows if kind != "workflow"
-        )
+        due.requested.extend(Ready(id, *rest) for id, kind, *rest in rows if kind != "workflow")
         nested = [row[0] for row in rows if row[1] == "workflow"]
         if nested:
             due.runs.extend(start_nested(tx, nested))
@@ -264,18 +268,22 @@ class Clock:
                 {
                     "now": tx.now(),
                     "root": self.root,
+                    "kind": "actor" if self.in_process else None,
                     "patience": patience,
                     "lost": int(self.lost * SECOND),
                     "limit": WINDOW,
                 },
             )
-            due.requested.extend((r[0], r[1], r[2]) for r in found)
+            due.requested.extend(Ready(*row) for row in found)
 
-    def requested(self, queues: Collection[str] | None = None) -> list[tuple[int, str, int]]:
-        """Return what may be taken: (execution id, queue, priority), at most twice a window, in order."""
+    def requested(self, queues: Collection[str] | None = None, *, actors: bool = False) -> list[Ready]:
+        """Return what this process may take, at most twice a window, in order; `actors` as in `tick`."""
         names = None if queues is None else dumps([{"name": name} for name in sorted(queues)])
-        rows = self.database.ask(REQUESTED, {"root": self.root, "queues": names, "limit": 2 * WINDOW})
-        return [(row[0], row[1], row[2]) for row in rows]
+        kind = "worker" if actors else None
+        rows = self.database.ask(
+            REQUESTED, {"root": self.root, "kind": kind, "queues": names, "limit": 2 * WINDOW}
+        )
+        return [Ready(*row) for row in rows]
 
     def orphan(self, worker: str) -> list[int]:
         """Give up the attempts of a worker that is gone for certain; return the runs to look at."""

@@ -5,14 +5,31 @@ None of them takes a run's lock.
 
 from __future__ import annotations
 
-from dramaturg.engine.store.statements import Statement
+from typing import NamedTuple
+
+from dramaturg.engine.store.statements import ACTOR, Statement
+
+#: Before the names of queues of the user's actors: they are not ours, though they may be called the same.
+ACTORS = "actors/"
+
+
+class Ready(NamedTuple):
+    """An execution that may be taken now."""
+
+    id: int
+    queue: str
+    priority: int
+    #: Ref of its action, if an actor of the user's is to do it.
+    actor: str | None = None
+
 
 CLAIM = Statement(
     "claim",
     """UPDATE execution SET status = 'running', nonce = :nonce, worker = :worker, lease_until = :lease_until,
         started_at = :now, deadline_at = CASE WHEN timeout IS NULL THEN NULL
             ELSE :now + CAST(timeout * 1000000 AS bigint) END
-    WHERE id = :id AND status = 'requested' AND kind = 'worker' AND (CAST(:root AS bigint) IS NULL OR root = :root)
+    WHERE id = :id AND status = 'requested' AND kind IN ('worker', 'actor')
+        AND (CAST(:kind AS text) IS NULL OR kind = :kind) AND (CAST(:root AS bigint) IS NULL OR root = :root)
     RETURNING id, run, task, visit, item, attempt, action, input, timeout, queue, sent_at, once,
         (SELECT run_id FROM workflow_execution w WHERE w.id = execution.run)""",
 )
@@ -47,10 +64,10 @@ FLAGS = Statement(
 #: Given back unfinished by a worker that stops: not an attempt.
 RELEASE_CLAIMS = Statement(
     "release_claims",
-    """UPDATE execution SET status = 'requested', nonce = NULL, worker = NULL, lease_until = NULL, deadline_at = NULL,
+    f"""UPDATE execution SET status = 'requested', nonce = NULL, worker = NULL, lease_until = NULL, deadline_at = NULL,
         started_at = NULL, sent_at = NULL
     WHERE id IN (SELECT e.id FROM execution e JOIN <<rows claims | id bigint, nonce text>> AS x
-        ON x.id = e.id AND x.nonce = e.nonce WHERE e.status = 'running') RETURNING id, queue, priority""",
+        ON x.id = e.id AND x.nonce = e.nonce WHERE e.status = 'running') RETURNING id, queue, priority, {ACTOR}""",
 )
 
 LOGS = Statement(

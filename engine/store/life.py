@@ -7,6 +7,7 @@ once instead of after a lease. On a server database, and in memory, leases alone
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,7 @@ class LifeLock:
         file = database.file
         self._folder = None if file is None or fcntl is None else file.with_name(file.name + ".workers")
         self._held: IO[str] | None = None
+        self._holding = threading.Lock()
 
     @property
     def kept(self) -> bool:
@@ -37,10 +39,12 @@ class LifeLock:
         """Take this worker's lock; does nothing the second time."""
         if self._folder is None or self._held is not None:
             return
-        self._folder.mkdir(exist_ok=True)
-        held = self._path(self.worker).open("w")
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._held = held
+        with self._holding:
+            if self._held is None:
+                self._folder.mkdir(exist_ok=True)
+                held = self._path(self.worker).open("w")
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._held = held
 
     def is_dead(self, worker: str) -> bool:
         """Say whether a worker of this machine's database is gone for certain."""

@@ -135,13 +135,20 @@ def _put(tx: Transaction, bundle: Bundle) -> tuple[list[str], list[str]]:
 
 
 def _action(pack: str, ref: str, definition: Mapping[str, JSON], digest: str) -> dict[str, JSON]:
-    kind = "workflow" if definition["kind"] == "workflow" else "wait" if ref in WAITS else "worker"
     return {
         "ref": ref,
         "pack": pack,
-        "kind": kind,
+        "kind": _kind(ref, definition),
         "label": definition.get("label") or "",
         "description": definition.get("description") or "",
         "enabled": definition.get("enabled", True),
         "digest": digest,
     }
+
+
+def _kind(ref: str, definition: Mapping[str, JSON]) -> str:
+    if definition["kind"] == "workflow":
+        return "workflow"
+    if ref in WAITS:
+        return "wait"
+    return "actor" if definition.get("runtime") == "dramatiq" else "worker"

@@ -18,6 +18,7 @@ from dramaturg.engine.interpreter.state import OUTCOMES, FanOut
 from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.codec import Encoder, dumps
 from dramaturg.engine.store.database import Row, Transaction
+from dramaturg.engine.store.leases import Ready
 from dramaturg.engine.store.times import SECOND
 from dramaturg.engine.store.view import RunRow, lineage_text
 
@@ -38,8 +39,8 @@ class ClaimSpec:
 class Saved:
     """What is to be done once the transaction has committed."""
 
-    #: (execution id, queue, priority) that a worker may take now.
-    requested: list[tuple[int, str, int]] = field(default_factory=list)
+    #: What a worker may take now.
+    requested: list[Ready] = field(default_factory=list)
     #: Runs that an interpreter should look at: nested ones that begin or are cancelled, the one around this one.
     runs: list[int] = field(default_factory=list)
     #: Whether the decision itself made something come back (what it cancelled).
@@ -233,9 +234,9 @@ class _Writer:
     def _started(self, rows: Iterable[Row]) -> None:
         """Sort what was made or released: to be sent, claimed by ourselves, or a nested run to be made."""
         nested: list[int] = []
-        for id, _task, _visit, _item, kind, status, queue, priority in rows:
+        for id, _task, _visit, _item, kind, status, queue, priority, actor in rows:
             if status == "requested":
-                self.saved.requested.append((id, queue, priority))
+                self.saved.requested.append(Ready(id, queue, priority, actor))
             elif status == "running" and kind == "workflow":
                 nested.append(id)
             elif status == "running" and kind == "worker" and self.taken is not None:

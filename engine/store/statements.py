@@ -58,6 +58,9 @@ def _for_postgresql(text: str) -> str:
     return _NAMED.sub(r"%(\1)s", text.replace("%", "%%"))
 
 
+#: The action's ref, where an actor of the user's is to do it: who sends looks up the actor's name.
+ACTOR = "CASE WHEN kind = 'actor' THEN action END"
+
 # --- the step: reads ---------------------------------------------------------------------------------------
 
 _RUN_COLUMNS = """id, run_id, execution_id, attempt, root, parent, root_run_id, parent_run_id, ref, digest, catalog,
@@ -210,7 +213,7 @@ _WRITE_VARS = """INSERT INTO variable (run, name, value)
 _SETTLE = """UPDATE execution SET status = x.status, outcome = NULL, error = COALESCE(x.error, execution.error)
     FROM <<rows settled | id bigint, status text, error text>> AS x WHERE execution.id = x.id"""
 
-_EXECUTIONS = """INSERT INTO execution (run, root, task, visit, item, attempt, kind, action, status, input, result, error,
+_EXECUTIONS = f"""INSERT INTO execution (run, root, task, visit, item, attempt, kind, action, status, input, result, error,
         digest, queue, priority, policy, lineage, spared, timeout, once, lost, cancel_requested, nonce, worker,
         lease_until, deadline_at, due_at, sends, created_at, started_at, finished_at)
     SELECT :run, :root, task, visit, item, 1, kind, action, status, input, result, error,
@@ -220,7 +223,7 @@ _EXECUTIONS = """INSERT INTO execution (run, root, task, visit, item, attempt, k
         result text, error text, digest text, queue text, priority bigint, policy text, lineage text, spared bool,
         timeout float, once bool, nonce text, worker text, lease_until bigint, deadline_at bigint, due_at bigint,
         started_at bigint, finished_at bigint>> AS x WHERE true
-    RETURNING id, task, visit, item, kind, status, queue, priority"""
+    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}"""
 
 WRITE_RUN = Statement("write_run", _WRITE_RUN)
 WRITE_EVENTS = Statement("write_events", _WRITE_EVENTS)
@@ -264,14 +267,14 @@ WRITE_FAN_OUTS = Statement(
         stopped = excluded.stopped, broken = excluded.broken, error = excluded.error""",
 )
 
-_RETRY = """UPDATE execution SET attempt = x.attempt, outcome = NULL, result = NULL, error = NULL, nonce = NULL, worker = NULL,
+_RETRY = f"""UPDATE execution SET attempt = x.attempt, outcome = NULL, result = NULL, error = NULL, nonce = NULL, worker = NULL,
         lease_until = NULL, deadline_at = NULL, sent_at = NULL, sends = 0, created_at = :now, started_at = NULL,
         finished_at = NULL, cancel_requested = false,
         due_at = CASE WHEN kind = 'wait' THEN COALESCE(x.due_at, :now) + %s ELSE x.due_at END,
         status = CASE WHEN kind = 'wait' THEN 'waiting' WHEN x.due_at IS NOT NULL THEN 'scheduled'
             WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END
     FROM <<rows retries | id bigint, attempt bigint, due_at bigint>> AS x WHERE execution.id = x.id
-    RETURNING execution.id, task, visit, item, kind, status, queue, priority"""
+    RETURNING execution.id, task, visit, item, kind, status, queue, priority, {ACTOR}"""
 
 #: How long a wait takes, in microseconds, by its policy.
 _SECONDS = "CAST(json_extract(policy, '$.seconds') * 1000000 AS bigint)"
@@ -296,7 +299,7 @@ RELEASE = Statement(
             THEN COALESCE(:due, :now) + {_SECONDS} ELSE :due END
     WHERE run = :run AND task = :task AND visit = :visit AND item >= :first AND item < :last
         AND status = 'scheduled' AND due_at IS NULL
-    RETURNING id, task, visit, item, kind, status, queue, priority""",
+    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}""",
     postgresql=f"""UPDATE execution SET created_at = :now,
         status = CASE WHEN kind = 'wait' THEN 'waiting' WHEN :due::bigint IS NOT NULL THEN 'scheduled'
             WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END,
@@ -305,7 +308,7 @@ RELEASE = Statement(
             ELSE :due::bigint END
     WHERE run = :run AND task = :task AND visit = :visit AND item >= :first AND item < :last
         AND status = 'scheduled' AND due_at IS NULL
-    RETURNING id, task, visit, item, kind, status, queue, priority""",
+    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}""",
 )
 
 SKIP_ITEMS = Statement(
@@ -335,7 +338,8 @@ CANCEL_WAITING = Statement(
 CANCEL_RUNNING = Statement(
     "cancel_running",
     f"""UPDATE execution SET cancel_requested = true
-    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND status IN ('running', 'requested') AND kind = 'worker'
+    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND status IN ('running', 'requested')
+        AND kind IN ('worker', 'actor')
         ORDER BY id <<lock>>)""",
 )
 

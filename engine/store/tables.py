@@ -56,7 +56,7 @@ class ActionRow(SQLModel, table=True):
 
     ref: str = Field(sa_column=_text(key=True))
     pack: str = Field(sa_column=_text(nullable=False))
-    #: worker | wait | workflow
+    #: worker | actor | wait | workflow
     kind: str = Field(sa_column=_text(nullable=False))
     label: str = Field(sa_column=_text(nullable=False))
     description: str = Field(sa_column=_text(nullable=False))
@@ -135,7 +135,7 @@ class Execution(SQLModel, table=True):
     #: -1 where it is no item.
     item: int = Field(default=-1)
     attempt: int = Field(default=1)
-    #: worker | wait | workflow | fanout | junction
+    #: worker | actor | wait | workflow | fanout | junction
     kind: str = Field(sa_column=_text(nullable=False))
     action: str | None = Field(default=None, sa_column=_text())
     #: scheduled | requested | waiting | running | returned, or an outcome.
