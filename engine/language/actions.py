@@ -10,16 +10,17 @@ from typing import Any
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import did_you_mean
 from dramaturg.engine.language.fields import REF, Draft, Fields, is_template
+from dramaturg.engine.language.inspect import check_attempt
 from dramaturg.engine.language.model import ActionDef
 from dramaturg.engine.language.parameters import read_declaration
+from dramaturg.engine.language.retries import read_retry
 from dramaturg.engine.language.source import Node
-from dramaturg.engine.language.tasks import read_retry
 
 RUNTIMES = ("python", "shell", "node", "dramatiq", "builtin")
 #: Other names for runtimes that people know.
 ALIASES = {"nodejs": "node", "node.js": "node"}
-#: Runtimes of LANGUAGE 2 that this version does not have yet.
-_LATER = ("node", "dramatiq")
+#: Runtimes whose entry point is a file.
+SCRIPTS = ("python", "shell", "node")
 
 #: What only an action has, and a workflow does not.
 RUNTIME_KEYS = (
@@ -31,9 +32,11 @@ RUNTIME_KEYS = (
     "output_format",
 )
 POLICY_KEYS = ("timeout", "retry", "queue")
-#: What a function in a worker's own process has no use for.
+#: What only a process has a use for.
 _PROCESS_KEYS = ("parameter_delivery", "parameter_format", "output_format")
 
+#: Dramatiq takes any text; one with spaces or braces is a mistake.
+ACTOR = re.compile(r"[^\s{}]+")
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -86,8 +89,13 @@ def _ref(fields: Fields, expected: str | None) -> str:
     return written
 
 
-def read_action(node: Node, draft: Draft, ref: str | None) -> ActionDef:
-    """Read an action that does its work itself; what is wrong is reported, and defaults stand in for it."""
+def read_action(node: Node, draft: Draft, ref: str | None, *, check: bool = True) -> ActionDef:
+    """Read an action that does its work itself; what is wrong is reported, and defaults stand in for it.
+
+    Args:
+        ref: what the file's place says; None: it says nothing, and `ref` must be written.
+        check: whether its expressions are checked, too.
+    """
     fields = Fields(node, draft, "", "an action")
     metadata = read_metadata(fields, ref)
     if fields.take("workflow_file") is not None:
@@ -99,25 +107,34 @@ def read_action(node: Node, draft: Draft, ref: str | None) -> ActionDef:
     format_ = default_format(runtime)
     values: dict[str, Any] = {
         "parameter_delivery": fields.choice("parameter_delivery", ("stdin", "file"), "stdin"),
-        "parameter_format": _parameter_format(fields),
+        "parameter_format": fields.choice("parameter_format", ("json", "dotenv", "yaml"), "json"),
         "output_format": fields.choice("output_format", ("json", "yaml", "jsonl", "text"), format_),
         "timeout": fields.duration("timeout", None),
-        "retry": read_retry(fields, draft, None),
+        "retry": read_retry(fields, draft, None, ("attempt", 0)),
         "queue": _queue(fields),
     }
-    if runtime == "builtin" or (runtime == "python" and ":" in (entry or "")):
-        # The result of a built-in is described by its format: `core.shell` gives text.
-        keys = [key for key in _PROCESS_KEYS if runtime != "builtin" or key != "output_format"]
-        fields.refuse(
-            keys, "definition.no_effect", "`{key}` does nothing: the action runs in the worker's own process"
-        )
+    _no_process(fields, runtime, entry)
     fields.finish()
+    if check:
+        check_attempt(draft)
     return dataclasses.replace(
         _described(metadata),
         runtime=runtime,  # type: ignore[arg-type]  # one of RUNTIMES
         entry_point=entry,
         **values,
     )
+
+
+def _no_process(fields: Fields, runtime: str | None, entry: str | None) -> None:
+    """Refuse what describes a process, where none is started."""
+    if runtime == "dramatiq":
+        message = "`{key}` does nothing: the parameters are sent to the actor as a message"
+        fields.refuse(_PROCESS_KEYS, "definition.no_effect", message)
+    elif runtime == "builtin" or (runtime == "python" and ":" in (entry or "")):
+        # The result of a built-in is described by its format: `core.shell` gives text.
+        keys = [key for key in _PROCESS_KEYS if runtime != "builtin" or key != "output_format"]
+        message = "`{key}` does nothing: the action runs in the worker's own process"
+        fields.refuse(keys, "definition.no_effect", message)
 
 
 def default_format(runtime: str | None) -> str:
@@ -155,31 +172,33 @@ def _runtime(fields: Fields) -> str | None:
         hint = did_you_mean(node.value, RUNTIMES) if isinstance(node.value, str) else ""
         fields.draft.wrong(node, key, f"one of {', '.join(RUNTIMES)} is expected", hint)
         return None
-    if name in _LATER:
-        message = f"{key}: the runtime {name} is not yet supported"
-        fields.draft.report.error("workflow.not_yet_supported", message, node.at)
     return name
+
+
+#: What an entry point is, for each runtime.
+_ENTRIES = {
+    "python": "a file in actions/ or module:function",
+    "dramatiq": "the name of an actor",
+    "builtin": "the name of a built-in",
+}
 
 
 def _entry_point(fields: Fields, runtime: str | None) -> str | None:
     text = fields.optional_text("entry_point")
     node = fields.take("entry_point")
+    expected = _ENTRIES.get(runtime or "", "a file in actions/")
     if node is None:
         if runtime is not None:
-            hint = "a file in actions/, or module:function" if runtime == "python" else "a file in actions/"
-            fields.missing("`entry_point` is missing", hint)
-    elif text is not None and runtime == "python" and ":" in text and not FUNCTION.fullmatch(text):
-        fields.draft.wrong(node, "entry_point", "a file in actions/ or module:function is expected")
+            fields.missing("`entry_point` is missing", expected)
+    elif text is not None and not _is_entry(text, runtime):
+        fields.draft.wrong(node, "entry_point", f"{expected} is expected")
     return text
 
 
-def _parameter_format(fields: Fields) -> str:
-    found = fields.choice("parameter_format", ("json", "dotenv", "yaml"), "json")
-    if found != "json":
-        message = f"parameter_format: {found} is not yet supported"
-        node = fields.take("parameter_format")
-        fields.draft.report.error("workflow.not_yet_supported", message, node.at if node else fields.node.at)
-    return found
+def _is_entry(text: str, runtime: str | None) -> bool:
+    if runtime == "dramatiq":
+        return ACTOR.fullmatch(text) is not None
+    return not (runtime == "python" and ":" in text) or FUNCTION.fullmatch(text) is not None
 
 
 def _queue(fields: Fields) -> str:

@@ -18,7 +18,7 @@ from dramaturg.engine.language.graph import (
 from dramaturg.engine.language.model import COMMANDS, RESERVED, Position, WorkflowDef
 from dramaturg.engine.language.races import races
 from dramaturg.engine.language.report import Report
-from dramaturg.engine.language.tasks import TaskSource
+from dramaturg.engine.language.tasks import TaskSource, every_source
 from dramaturg.engine.language.transitions import Step, Target
 
 
@@ -27,6 +27,7 @@ class Shape:
     """A workflow and where its parts are written."""
 
     workflow: WorkflowDef
+    #: Without those inside parallel ones: they have no place of their own in the graph.
     tasks: dict[str, TaskSource]
     start: tuple[Target, ...]
     #: Where `tasks` is written.
@@ -35,9 +36,14 @@ class Shape:
 
 def check_shape(shape: Shape, report: Report) -> None:
     """Report what does not fit together."""
-    _targets(shape, report)
+    groups = dict(_inner(shape))
+    _targets(shape, groups, report)
     for target in shape.start:
-        if target.name not in shape.tasks:
+        if target.name in groups:
+            group = groups[target.name]
+            message = f"start: task '{target.name}' runs inside '{group}'"
+            report.error("workflow.inner_task", message, target.at, f"name '{group}'")
+        elif target.name not in shape.tasks:
             hint = did_you_mean(target.name, shape.tasks)
             message = f"start: there is no task '{target.name}'"
             report.error("workflow.unknown_task", message, target.at, hint)
@@ -51,18 +57,31 @@ def check_shape(shape: Shape, report: Report) -> None:
     _races(shape, report)
 
 
+def _inner(shape: Shape) -> Iterator[tuple[str, str]]:
+    """Give each task that runs inside a parallel one, with the outermost one around it."""
+    for name, task in shape.tasks.items():
+        for member in every_source(task.members.values()):
+            yield member.definition.name, name
+
+
 def _steps(shape: Shape) -> Iterator[tuple[str, Step]]:
     for name, task in shape.tasks.items():
         for step in task.steps:
             yield name, step
 
 
-def _targets(shape: Shape, report: Report) -> None:
+def _targets(shape: Shape, groups: dict[str, str], report: Report) -> None:
+    """Report targets that are neither a task nor a command; `groups` has who runs inside which parallel task."""
     for name, step in _steps(shape):
         for target in step.targets:
             if report.full:
                 return
             if target.name in shape.tasks or target.name in COMMANDS:
+                continue
+            if target.name in groups:
+                group = groups[target.name]
+                message = f"task '{name}' leads to '{target.name}', which runs inside '{group}'"
+                report.error("workflow.inner_task", message, target.at, f"lead to '{group}'")
                 continue
             message = f"task '{name}' leads to '{target.name}', and there is no such task"
             hint = did_you_mean(target.name, [*shape.tasks, *sorted(COMMANDS)])

@@ -15,7 +15,7 @@ from dramaturg.engine.language.report import Report
 from dramaturg.engine.language.source import Node
 
 #: What an expression may name, chosen once the whole workflow is known: see `inspect.py`.
-NamesOf = tuple[Literal["run", "initial", "task", "input", "outcome", "output"], str | int]
+NamesOf = tuple[Literal["run", "initial", "task", "input", "outcome", "attempt", "output"], str | int]
 
 #: A pack, an action, a variable: parts of a ref (LANGUAGE 1).
 REF = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
@@ -46,6 +46,8 @@ class Draft:
 
     report: Report
     spots: list[Spot] = field(default_factory=list)
+    #: Names of the workflow's tasks, those inside parallel ones too, and where each is written first.
+    tasks: dict[str, Node] = field(default_factory=dict)
 
     def value(self, node: Node, place: str, names: NamesOf) -> JSON:
         """Return a value that may hold templates, and remember to check them."""

@@ -12,6 +12,7 @@ from jinja2 import nodes
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.compile import compile_condition, compile_value
 from dramaturg.engine.expressions.faults import ExpressionSyntaxError, Fault, SyntaxProblem
+from dramaturg.engine.expressions.names import VARIABLES
 from dramaturg.engine.expressions.scope import Names
 from dramaturg.engine.expressions.syntax import Piece, parse, split
 from dramaturg.engine.language.fields import Draft, NamesOf, Spot
@@ -41,23 +42,48 @@ def check_expressions(workflow: WorkflowDef, draft: Draft, config: Collection[st
         if draft.report.full:
             return
         if not spot.derived:
-            failed |= _check(spot, _names(scopes, workflow, spot.names), known, draft)
+            failed |= _check(spot, _names(scopes, spot.names), known, draft)
     for spot in draft.spots:
         # What was made out of broken parts is broken, too: nothing is said twice.
         if spot.derived and not failed:
-            _check(spot, _names(scopes, workflow, spot.names), {}, draft)
+            _check(spot, _names(scopes, spot.names), {}, draft)
 
 
-def _names(scopes: Scopes, workflow: WorkflowDef, which: NamesOf) -> Names:
+#: Roots that an action does not know: they are of the run around it.
+_OF_THE_RUN = VARIABLES | {"parameters", "config", "system"}
+
+
+def check_attempt(draft: Draft) -> None:
+    """Report what is wrong with `retry.when` of an action: all that it may name is how an attempt ended."""
+    for spot in draft.spots:
+        if _check(spot, Scopes.attempt(), {}, draft):
+            continue
+        for place, node in spot.node.scalars(spot.place):
+            for name, offset in _roots(node.value, spot.kind == "condition"):
+                message = (
+                    f"{place}: an action does not know `{name}`; only result(), error() and how it ended"
+                )
+                hint = "write the condition at the task"
+                draft.report.error("expression.name", message, node.within(offset), hint)
+
+
+def _roots(text: JSON, condition: bool) -> Iterator[tuple[str, int]]:
+    """Give the names of the run in an expression: (name, offset)."""
+    if isinstance(text, str):
+        for tree in expressions(text, condition):
+            for node in tree.find_all(nodes.Name):
+                if node.name in _OF_THE_RUN:
+                    yield node.name, node.lineno
+
+
+def _names(scopes: Scopes, which: NamesOf) -> Names:
     kind, argument = which
     if kind == "initial":
         return scopes.initial(int(argument))
     if kind == "input":
-        task = workflow.tasks.get(str(argument))
-        return scopes.task() if task is None else scopes.input(task)
-    return {"run": scopes.run, "task": scopes.task, "outcome": scopes.outcome, "output": scopes.output}[
-        kind
-    ]()
+        return scopes.input(str(argument))
+    places = {"run": scopes.run, "task": scopes.task, "outcome": scopes.outcome, "output": scopes.output}
+    return places[kind]()
 
 
 def _check(spot: Spot, names: Names, known: Known, draft: Draft) -> bool:
@@ -84,8 +110,6 @@ def _check(spot: Spot, names: Names, known: Known, draft: Draft) -> bool:
 
 
 def _code(problem: SyntaxProblem) -> str:
-    if "not supported yet" in problem.message:
-        return "workflow.not_yet_supported"
     return "expression.name" if problem.message.startswith("there is no") else "expression.syntax"
 
 

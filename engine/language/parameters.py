@@ -26,11 +26,6 @@ def read_declaration(fields: Fields, key: str) -> dict[str, JSON] | None:
     for path, sentence in found:
         where = ".".join([place, *(str(part) for part in path)])
         report.error("parameters.schema", f"{where}: {sentence}", _find(node, path).at, hint)
-    for name, schema in node.entries:
-        secret = schema.get("secret")
-        if secret is not None and secret.value is True:
-            message = f"{place}.{name.value}: `secret: true` is not yet supported"
-            report.error("workflow.not_yet_supported", message, schema.key("secret").at)
     return None if found else declared
 
 

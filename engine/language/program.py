@@ -144,6 +144,14 @@ class Program:
     output_task: str | None = None
 
 
+def groups_of(program: Program, task: str) -> Iterator[str]:
+    """Yield the parallel tasks that a task runs inside of, the innermost first."""
+    group = program.tasks[task].group
+    while group is not None:
+        yield group
+        group = program.tasks[group].group
+
+
 def compile_workflow(workflow: WorkflowDef, digest: str) -> Program:
     """Compile a workflow that the parser has accepted.
 
@@ -246,7 +254,7 @@ def _task(task: TaskDef, scopes: Scopes, before: tuple[str, ...]) -> TaskProgram
         for name in ("action", "delay", "timeout", "schedule_timeout", "total_timeout", "heartbeat_timeout")
     }
     compiled |= {name: field(name) for name in ("queue", "priority")}
-    names = scopes.input(task)
+    names = scopes.input(task.name)
     given = tuple((n, compile_value(v, f"{place}.input.{n}", names)) for n, v in task.input.items())
     when = compile_condition(task.when, f"{place}.when", own)
     items = _items(task.with_items, place, own) if task.with_items else None

@@ -191,8 +191,7 @@ def _unknown_keywords(path: tuple[str | int, ...], schema: JSON) -> Iterator[Fin
     for word, value in schema.items():
         here = (*path, word)
         if word not in KEYWORDS and not word.startswith("x-"):
-            hint = did_you_mean(word, KEYWORDS | OURS) or "it would do nothing"
-            yield here, f"'{word}' is not a word of JSON Schema ({hint})"
+            yield here, _unknown_keyword(word)
         elif word in _ONE:
             yield from _unknown_keywords(here, value)
         elif word in _LISTED and isinstance(value, list):
@@ -201,6 +200,13 @@ def _unknown_keywords(path: tuple[str | int, ...], schema: JSON) -> Iterator[Fin
         elif word in _NAMED and isinstance(value, Mapping):
             for key, inner in value.items():
                 yield from _unknown_keywords((*here, key), inner)
+
+
+def _unknown_keyword(word: str) -> str:
+    if word in OURS:
+        return f"`{word}` belongs to a parameter as a whole: not into the schema of a part of it"
+    hint = did_you_mean(word, KEYWORDS | OURS) or "it would do nothing"
+    return f"'{word}' is not a word of JSON Schema ({hint})"
 
 
 def _unsound(name: str, schema: Mapping[str, JSON]) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ The checker (`inspect.py`) and the compiler (`program.py`) both ask here, so tha
 from __future__ import annotations
 
 from dramaturg.engine.expressions.scope import Names
-from dramaturg.engine.language.model import TaskDef, WorkflowDef
+from dramaturg.engine.language.model import WorkflowDef
 
 #: What an item and its number are always called; `x, y in <expr>` adds names.
 ITEM_NAMES = frozenset({"item", "index"})
@@ -20,7 +20,11 @@ class Scopes:
         self._initial = [name for name, _ in workflow.vars]
         published = (name for task in workflow.every_task() for t in task.next for name, _ in t.publish)
         self.variables = frozenset(self._initial).union(published)
-        self.tasks = frozenset(task.name for task in workflow.every_task())
+        self._items = {
+            task.name: ITEM_NAMES.union(task.with_items.names) if task.with_items else frozenset[str]()
+            for task in workflow.every_task()
+        }
+        self.tasks = frozenset(self._items)
 
     def run(self) -> Names:
         """Return what the run's own fields (`timeout`) may name: no variable is set yet."""
@@ -34,16 +38,19 @@ class Scopes:
         """Return what a task's own fields may name."""
         return Names(variables=self.variables, tasks=self.tasks)
 
-    def input(self, task: TaskDef) -> Names:
-        """Return what a task's input may name: with `with_items` the item, too."""
-        if task.with_items is None:
-            return self.task()
-        items = ITEM_NAMES.union(task.with_items.names)
-        return Names(variables=self.variables, tasks=self.tasks, items=items)
+    def input(self, task: str) -> Names:
+        """Return what a task's input may name: the keystore, and with `with_items` the item, too."""
+        items = self._items.get(task, frozenset())
+        return Names(variables=self.variables, tasks=self.tasks, items=items, keystore=True)
 
     def outcome(self) -> Names:
         """Return what a transition or `retry.when` may name: the outcome of what just ended, too."""
         return Names(variables=self.variables, tasks=self.tasks, outcome=True)
+
+    @staticmethod
+    def attempt() -> Names:
+        """Return what `retry.when` of an action may name: an action knows nothing of the workflow around it."""
+        return Names(outcome=True)
 
     def output(self) -> Names:
         """Return what `output_map` may name."""

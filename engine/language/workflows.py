@@ -13,7 +13,7 @@ from dramaturg.engine.language.fields import Draft, Fields, NamesOf
 from dramaturg.engine.language.inspect import check_expressions
 from dramaturg.engine.language.model import WorkflowDef
 from dramaturg.engine.language.source import Node
-from dramaturg.engine.language.tasks import TaskSource, read_task, usable_name
+from dramaturg.engine.language.tasks import TaskSource, read_tasks
 from dramaturg.engine.language.transitions import Target, check_variable, read_names
 
 METADATA_KEYS = ("ref", "label", "description", "parameters", "output", "tags", "enabled")
@@ -76,8 +76,6 @@ def _graph(
 ) -> WorkflowSource:
     tasks = _tasks(fields, draft)
     start = _start(fields, draft)
-    if fields.take("unhandled_failure") is not None:
-        _unhandled(fields)
     values: dict[str, Any] = {
         "version": fields.version(),
         "vars": _pairs(fields, draft, "vars", lambda index: ("initial", index), check_variable),
@@ -86,6 +84,7 @@ def _graph(
         "cancellation_policy": fields.choice(
             "cancellation_policy", ("allow_finish", "cancel_running"), "allow_finish"
         ),
+        "unhandled_failure": fields.choice("unhandled_failure", ("end", "wait"), "end"),
         "max_visits": _limits(fields, draft),
     }
     fields.finish()
@@ -115,35 +114,11 @@ def _tasks(fields: Fields, draft: Draft) -> dict[str, TaskSource]:
     if node is None:
         fields.missing("`tasks` is missing")
         return {}
-    if node.kind == "map":
-        pairs = [(name, task) for name, task in node.entries if usable_name(name, draft)]
-        return {str(name.value): read_task(task, name, draft, listed=False) for name, task in pairs}
-    if node.kind != "list":
-        draft.wrong(node, "tasks", "a list of tasks, or a map of names to tasks, is expected")
-        return {}
-    found: dict[str, TaskSource] = {}
-    for index, item in enumerate(node.items):
-        name = item.get("name")
-        if item.kind != "map":
-            draft.wrong(item, f"tasks[{index}]", "a map is expected", "a task begins with `- name:`")
-        elif name is None:
-            draft.report.error("definition.missing", f"tasks[{index}]: `name` is missing", item.at)
-        elif usable_name(name, draft):
-            _add(found, read_task(item, name, draft, listed=True), draft)
-    return found
+    return read_tasks(node, draft, "tasks")
 
 
 def _is_empty(node: Node | None) -> bool:
     return node is not None and node.kind != "scalar" and not node.items and not node.entries
-
-
-def _add(tasks: dict[str, TaskSource], task: TaskSource, draft: Draft) -> None:
-    name = task.definition.name
-    if name in tasks:
-        message = f"a second task is called '{name}'; the first one is in line {tasks[name].name.at.line}"
-        draft.report.error("workflow.duplicate_task", message, task.name.at)
-    else:
-        tasks[name] = task
 
 
 def _start(fields: Fields, draft: Draft) -> tuple[Target, ...]:
@@ -159,12 +134,6 @@ def _start(fields: Fields, draft: Draft) -> tuple[Target, ...]:
     if node.kind == "list" and not node.items:
         draft.wrong(node, "start", "the names of the first tasks are expected")
     return tuple(seen.values())
-
-
-def _unhandled(fields: Fields) -> None:
-    if fields.choice("unhandled_failure", ("end", "wait"), "end") == "wait":
-        message = "`unhandled_failure: wait` is not yet supported"
-        fields.error("workflow.not_yet_supported", message, "unhandled_failure")
 
 
 def _limits(fields: Fields, draft: Draft) -> int:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import did_you_mean
 from dramaturg.engine.language.fields import is_template
-from dramaturg.engine.language.model import Position
+from dramaturg.engine.language.model import ActionDef, Position, WorkflowDef
 from dramaturg.engine.language.report import Report
 from dramaturg.engine.language.schema import ParameterSet, near_or_known
-from dramaturg.engine.language.tasks import TaskSource
+from dramaturg.engine.language.tasks import TaskSource, every_source
 from dramaturg.engine.packs.manifest import Pack
 from dramaturg.engine.packs.reading import (
     ACTIONS,
@@ -30,8 +29,8 @@ from dramaturg.engine.packs.reading import (
 #: Packs that are always there.
 SHIPPED = ("core", "examples")
 
-#: Actions of `core` that the language has (LANGUAGE 9) and this version does not have yet.
-NOT_YET = frozenset({"core.wait", "core.ask", "core.start", "core.signal", "core.http_request"})
+#: The built-in action that can send heartbeats: what it runs may write into the control file.
+BEATING = "core.shell"
 
 #: The pack of a workflow file that belongs to none.
 LOCAL = "local"
@@ -129,6 +128,7 @@ class _Action:
     """What a use of an action is checked against; None: its file is not sound, so nothing is said about it."""
 
     parameters: ParameterSet | None
+    definition: ActionDef | WorkflowDef | None = None
 
 
 def _known(readings: Iterable[Reading]) -> dict[str, _Action]:
@@ -139,39 +139,57 @@ def _known(readings: Iterable[Reading]) -> dict[str, _Action]:
     return known
 
 
-def _declared(definitions: Mapping[str, JSON], *, sound: bool) -> dict[str, _Action]:
+def _declared(definitions: Mapping[str, ActionDef | WorkflowDef], *, sound: bool) -> dict[str, _Action]:
     """Return what definitions take; in a pack with problems, a declaration may be missing because it is wrong."""
     return {
-        ref: _Action(ParameterSet(found.parameters) if sound or found.parameters is not None else None)
+        ref: _Action(ParameterSet(found.parameters) if sound or found.parameters is not None else None, found)
         for ref, found in definitions.items()
     }
 
 
 def _check_uses(reading: Reading, known: Mapping[str, _Action]) -> None:
     for tasks in reading.tasks.values():
-        for task in tasks.values():
+        for task in every_source(tasks.values()):
             ref = task.definition.action
             if ref is not None and not is_template(ref):
                 _check_use(task, ref, known, reading.report)
 
 
 def _check_use(task: TaskSource, ref: str, known: Mapping[str, _Action], report: Report) -> None:
-    name = task.definition.name
-    written = task.node.get("action") or task.node
-    if ref not in known and ref in NOT_YET:
-        message = f"task '{name}': the action {ref} is not yet supported"
-        report.error("workflow.not_yet_supported", message, written.at)
-        return
     if ref not in known:
-        hint = did_you_mean(ref, known)
-        report.error(
-            "workflow.unknown_action", f"task '{name}': there is no action '{ref}'", written.at, hint
-        )
+        name = task.definition.name
+        written = task.node.get("action") or task.node
+        message = f"task '{name}': there is no action '{ref}'"
+        report.error("workflow.unknown_action", message, written.at, did_you_mean(ref, known))
         return
-    parameters = known[ref].parameters
-    if parameters is None:
+    action = known[ref]
+    if action.definition is not None:
+        _check_kind(task, ref, action.definition, report)
+    if action.parameters is not None:
+        _check_input(task, ref, action.parameters, report)
+
+
+def _check_kind(task: TaskSource, ref: str, action: ActionDef | WorkflowDef, report: Report) -> None:
+    """Report what does nothing, or can't be, because of what the action is."""
+    name, nested = task.definition.name, isinstance(action, WorkflowDef)
+    if task.definition.type == "workflow" and not nested:
+        message = f"task '{name}': {ref} is no workflow, and the task is of `type: workflow`"
+        report.error("workflow.not_a_workflow", message, task.node.key("type").at, "leave `type` out")
+    if task.definition.heartbeat_timeout is None or (not nested and _may_beat(action)):
         return
-    given = task.node.get("input")
+    why = "is a nested run, which" if nested else f"is {ref}, which"
+    message = f"task '{name}': `heartbeat_timeout` does nothing: it {why} sends no heartbeats"
+    report.error("workflow.no_effect", message, task.node.key("heartbeat_timeout").at)
+
+
+def _may_beat(action: ActionDef | WorkflowDef) -> bool:
+    return isinstance(action, ActionDef) and (action.runtime != "builtin" or action.ref == BEATING)
+
+
+def _check_input(task: TaskSource, ref: str, parameters: ParameterSet, report: Report) -> None:
+    """Report what the action needs and is not given, and what it is given and does not take."""
+    name, given = task.definition.name, task.node.get("input")
+    written = task.node.get("action") or task.node
     missing = [n for n in parameters.required if n not in task.definition.input]
     for parameter in missing:
         at = task.node.key("input").at if given is not None else written.at

@@ -64,6 +64,7 @@ def read_manifest(node: Node, draft: Draft, folder: str) -> Manifest:
     ref = _ref(fields, folder)
     config = fields.mapping("config")
     declared = read_declaration(fields, "conf_schema")
+    _no_secrets(fields, draft)
     values: dict[str, JSON] = config.plain() if config is not None else {}
     if declared is not None:
         schema = ParameterSet(declared)
@@ -81,6 +82,17 @@ def read_manifest(node: Node, draft: Draft, folder: str) -> Manifest:
     )
     fields.finish()
     return manifest
+
+
+def _no_secrets(fields: Fields, draft: Draft) -> None:
+    """Refuse `secret` in `conf_schema`: what is configured stands in the file for all to see."""
+    node = fields.take("conf_schema")
+    for name, schema in node.entries if node is not None else ():
+        secret = schema.get("secret")
+        if secret is not None and secret.value is True:
+            message = f"conf_schema.{name.value}: a pack's configuration can't be secret"
+            hint = "store the secret, and write keystore.<name> in the inputs that need it"
+            draft.report.error("pack.secret_config", message, schema.key("secret").at, hint)
 
 
 def _ref(fields: Fields, folder: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import did_you_mean
-from dramaturg.engine.language.actions import read_action
+from dramaturg.engine.language.actions import SCRIPTS, read_action
 from dramaturg.engine.language.fields import Draft, is_template
 from dramaturg.engine.language.model import ActionDef, Position, WorkflowDef
 from dramaturg.engine.language.report import Report
@@ -218,9 +218,9 @@ def _entry_point(reading: Reading, action: ActionDef, node: Node) -> None:
     written = node.get("entry_point")
     if action.runtime == "builtin" and reading.manifest.ref != "core":
         at = (node.get("runtime") or node.get("runner_type") or node).at
-        hint = "python and shell are for actions of one's own"
+        hint = "python, shell, node and dramatiq are for actions of one's own"
         reading.report.error("pack.builtin", "built-in actions exist in the pack `core` only", at, hint)
-    if written is None or not isinstance(written.value, str) or action.runtime not in ("python", "shell"):
+    if written is None or not isinstance(written.value, str) or action.runtime not in SCRIPTS:
         return
     if action.runtime == "python" and ":" in written.value:
         return
