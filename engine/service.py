@@ -15,6 +15,7 @@ from dramaturg.engine.serve import Host
 from dramaturg.engine.sources import ActionSource
 from dramaturg.engine.starting import StartedRun, start_run
 from dramaturg.engine.store import controls, queries, schema, verification
+from dramaturg.engine.store.awaits import awaits_of
 from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import loads
 from dramaturg.engine.store.database import Database, Transaction
@@ -250,6 +251,11 @@ class Service:
         """Return the visits of a run's tasks, in the order in which they started."""
         with self.database.read() as tx:
             return queries.tasks_of(tx, self._key(tx, run_id), items=items)
+
+    def awaits(self, run_id: str) -> list[dict[str, JSON]]:
+        """Return what a run, and those nested in it, wait for: a record each, by its ``kind``."""
+        with self.database.read() as tx:
+            return awaits_of(tx, self._key(tx, run_id))
 
     def history(self, run_id: str, after: int = 0, limit: int | None = None) -> list[dict[str, JSON]]:
         """Return the history records behind `after`."""
