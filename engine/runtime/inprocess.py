@@ -16,7 +16,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.runtime import ending
@@ -59,10 +59,10 @@ def run_call(request: ActionRequest, stop: Stop, work: Callable[[], object]) -> 
     call = _Call(request, pulse, work, wake.set)
     with stop.waking(wake.set):
         call.start()
-        silent = _wait(wake, pulse, request.timeout)
+        silent = wait_for_end(wake, pulse, request.timeout)
     try:
         if not call.ended.is_set():
-            return _interrupted(call, request, stop, silent)
+            return interrupted(call, request, stop, silent)
     finally:
         pulse.close()
     if call.error is not None:
@@ -72,7 +72,18 @@ def run_call(request: ActionRequest, stop: Stop, work: Callable[[], object]) -> 
     return ActionOutcome(status="succeeded", result=call.result)
 
 
-def _wait(wake: threading.Event, pulse: Pulse, timeout: float | None) -> bool:
+class Call(Protocol):
+    """A call of some function in some thread."""
+
+    @property
+    def ended(self) -> threading.Event:
+        """Return what is set once the function has ended."""
+
+    def interrupt(self, error: type[BaseException], *, hard: bool = False) -> None:
+        """Raise `error` in the function, once; `hard`: it did not end after the first time."""
+
+
+def wait_for_end(wake: threading.Event, pulse: Pulse, timeout: float | None) -> bool:
     """Wait for the end of a call, a stop, the timeout, or a heartbeat that does not come; say whether it is the last."""
     end = None if timeout is None else time.monotonic() + timeout
     while not wake.is_set():
@@ -86,7 +97,8 @@ def _wait(wake: threading.Event, pulse: Pulse, timeout: float | None) -> bool:
     return False
 
 
-def _interrupted(call: _Call, request: ActionRequest, stop: Stop, silent: bool) -> ActionOutcome:
+def interrupted(call: Call, request: ActionRequest, stop: Stop, silent: bool) -> ActionOutcome:
+    """Interrupt a call that was stopped, took too long or was silent; give it up if it does not end; return how it ended."""
     cancel = stop.cancelled
     error = Cancelled if cancel else TimeLimit
     call.interrupt(error)
@@ -147,7 +159,7 @@ class _Call:
                 self._cancel_task()
             elif self._open and not self._raised:
                 self._raised = True
-                _raise_in(self._thread, error)
+                raise_in(self._thread, error)
 
     def _main(self) -> None:
         try:
@@ -165,7 +177,7 @@ class _Call:
         with self._lock:
             self._open = False
         if self._raised:
-            _take_back()
+            take_back()
 
     def _call(self) -> object:
         with speaking(self._pulse):
@@ -200,20 +212,20 @@ class _Nothing(BaseException):
     """Raised to be caught."""
 
 
-def _take_back() -> None:
+def take_back() -> None:
     """Take back an exception that was raised in this thread and not delivered yet.
 
     Another one takes its place and is caught here. Python can take one back itself, but then the interpreter goes on
     believing for ever that some thread has one to deliver; on 3.11 a tracer (a debugger, a profiler) then hangs.
     """
     try:
-        _raise_in(threading.current_thread(), _Nothing)
+        raise_in(threading.current_thread(), _Nothing)
         while True:  # it is delivered at the next turn
             pass
     except _Nothing:
         pass
 
 
-def _raise_in(thread: threading.Thread, error: type[BaseException]) -> None:
+def raise_in(thread: threading.Thread, error: type[BaseException]) -> None:
     """Raise an exception in a thread, at its next step of Python; one that was not delivered yet is replaced."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error))

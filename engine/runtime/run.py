@@ -18,24 +18,29 @@ from dramaturg.engine.runtime.request import ActionOutcome, ActionRequest
 from dramaturg.engine.runtime.script import run_script
 from dramaturg.engine.runtime.stop import Stop
 
+Runner = Callable[[ActionRequest, Stop], ActionOutcome]
 
-def run_action(request: ActionRequest, stop: Stop) -> ActionOutcome:
+
+def run_action(request: ActionRequest, stop: Stop, runner: Runner | None = None) -> ActionOutcome:
     """Run one attempt of an action to its end, in the calling thread; return how it ended.
 
     Never raises an `Exception`: whatever goes wrong is an outcome. When another thread calls ``stop.cancel()`` the
     action is asked to stop at once, and made to after ``request.grace`` seconds. A result is normalised.
+
+    Args:
+        runner: does it; None: what the action's runtime says.
     """
     try:
         if stop.cancelled:
             return ending.cancelled(stop)
-        return _over_the_border(request, _runner(request)(request, stop))
+        return _over_the_border(request, (runner or _runner(request))(request, stop))
     except Refused as refused:
         return ending.failed(refused.failure)
     except Exception as error:
         return ending.failed(ending.exception_failure(error))
 
 
-def _runner(request: ActionRequest) -> Callable[[ActionRequest, Stop], ActionOutcome]:
+def _runner(request: ActionRequest) -> Runner:
     match request.action.runtime:
         case "builtin":
             return run_builtin
@@ -43,6 +48,12 @@ def _runner(request: ActionRequest) -> Callable[[ActionRequest, Stop], ActionOut
             return run_function
         case "python" | "shell" | "node":
             return run_script
+        case "dramatiq":
+            message = (
+                f"{request.action.ref} is the actor {request.action.entry_point} of another app, and this worker "
+                "has no broker to reach it: set DRAMATURG_ACTORS_BROKER_URL"
+            )
+            raise Refused(Failure(type="UnknownAction", message=message))
         case other:
             message = f"{request.action.ref}: this worker can't run actions of runtime {other}"
             raise Refused(Failure(type="UnknownAction", message=message))
