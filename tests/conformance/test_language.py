@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from language.cases import Case, differences, load
 from language.in_memory import Play, manners
+from language.in_world import Conductor
 from language.library import Library
+from world import World
 
 CASES = [pytest.param(case, id=str(case)) for case in load()]
 
@@ -18,6 +21,26 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     return Library(tmp_path_factory.mktemp("packs"), load())
 
 
+@pytest.fixture(scope="module")
+def conductors(
+    library: Library, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[bool], Conductor]]:
+    """Give the conductor of a database that knows all packs, or make a new one."""
+    made: list[Conductor] = []
+
+    def conductor(fresh: bool) -> Conductor:
+        if fresh or not made:
+            file = tmp_path_factory.mktemp("database") / "dramaturg.db"
+            world = World(f"sqlite:///{file}", library.folder)
+            world.service.register()
+            made.append(Conductor(world))
+        return made[-1]
+
+    yield conductor
+    for one in made:
+        one.world.close()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_interpreter_does_what_the_case_says(case: Case, library: Library) -> None:
     """In whatever order siblings end, however many inputs are applied at once, whatever is loaded before."""
@@ -26,3 +49,20 @@ def test_the_interpreter_does_what_the_case_says(case: Case, library: Library) -
         play = Play(case, manner=manner, **library.means(case))
         found[manner.name] = differences(case.expect, play.play(), exact_time=True)
     assert {name: texts for name, texts in found.items() if texts} == {}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_database_and_a_host_do_what_the_case_says(
+    case: Case, conductors: Callable[[bool], Conductor]
+) -> None:
+    """The same by real steps on SQLite, and the history of every run agrees with the tables."""
+    conductor = conductors(False)
+    try:
+        run = conductor.play(case)
+        assert differences(case.expect, run, exact_time=False) == []
+        assert conductor.service.verify(case.run_id) == []
+    except BaseException:
+        # What is left of it is not to be in the way of others.
+        conductor.abandon()
+        conductors(True)
+        raise

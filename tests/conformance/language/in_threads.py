@@ -1,0 +1,119 @@
+"""Cases played by real workers: Dramatiq's threads in this process, a real clock, a real broker where there is one.
+
+All of a backend's runs are under way at once. An attempt does what its case's script says; those whose order matters wait
+for each other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from language.cases import Case
+from language.in_world import find, happen, has_come, outcome_of, timed_out
+
+from dramaturg import Client, Worker
+from dramaturg.engine.errors import Failure
+from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop
+from dramaturg.engine.serve import Host
+
+#: Seconds for anything that is waited for; what comes late is a fault.
+PATIENCE = 60.0
+#: Seconds between two looks.
+LOOK = 0.01
+#: Attempts that may run at once: each case may have some that only end when they are stopped.
+THREADS = 48
+
+OVER = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
+
+
+class Cast:
+    """A client, and a worker whose actions do what the cases' scripts say."""
+
+    def __init__(self, client: Client, cases: Sequence[Case]) -> None:
+        self.client = client
+        self.service = client.service
+        self.cases = {case.pack: case for case in cases}
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Have the worker work."""
+        make = self.service.host
+
+        def host(**options: Any) -> Host:
+            made = make(**options)
+            made._run = self._run
+            return made
+
+        self.service.host = host  # type: ignore[method-assign]
+        with Worker(self.client, threads=THREADS):
+            yield
+
+    def start(self) -> None:
+        """Start every case's run, and let happen to them what comes from outside."""
+        for case in self.cases.values():
+            ref = f"{case.pack}.{case.start.removeprefix('t.')}"
+            self.client.start(ref, dict(case.parameters), id=case.run_id)
+        left = [(case, event) for case in self.cases.values() for event in case.events]
+        until(lambda: not self._happen(left))
+
+    def _happen(self, left: list[tuple[Case, Any]]) -> bool:
+        """Let what can happen now happen, for each case in its order; say whether something is left."""
+        blocked: set[str] = set()
+        for case, event in tuple(left):
+            if case.pack not in blocked and has_come(self.service, case.run_id, event):
+                key = happen(self.service, case.run_id, event)
+                if key is not None:
+                    self.client.courier.tell(key)
+                left.remove((case, event))
+            else:
+                blocked.add(case.pack)
+        return bool(left)
+
+    # -- attempts ------------------------------------------------------------------------------------------
+
+    def _run(self, request: ActionRequest, stop: Stop) -> ActionOutcome:
+        case = self.cases[request.pack]
+        act = case.script.act(request.task, request.visit, request.item, request.attempt)
+        if case.ends:
+            self._wait_for_turn(case, request)
+        if act.status == "hangs" or act.takes:
+            takes = act.takes or PATIENCE
+            limit = request.timeout
+            if stop.wait(takes if limit is None else min(takes, limit)):
+                return ActionOutcome(
+                    status="cancelled", error=Failure(type="Cancelled", message="it was cancelled")
+                )
+            if limit is not None and limit < takes:
+                return timed_out(limit)
+        outcome = outcome_of(act, request)
+        assert outcome is not None, "a worker that dies takes the test with it"
+        return outcome
+
+    def _wait_for_turn(self, case: Case, request: ActionRequest) -> None:
+        """Wait until what is to end before this attempt has ended, and until all that may run does."""
+        place = f"[{request.item}]" if request.item >= 0 else ""
+        names = (f"{request.task}{place}", request.task)
+        rank = next((case.ends.index(name) for name in names if name in case.ends), -1)
+        before = case.ends[:rank] if rank > 0 else ()
+        until(lambda: all(self._is_over(case, name) for name in before) and not self._requested(case))
+
+    def _is_over(self, case: Case, place: str) -> bool:
+        one = find(self.service, case.run_id, place)
+        return one is not None and one["status"] in OVER
+
+    def _requested(self, case: Case) -> bool:
+        return any(
+            one["status"] == "requested" or any(row["status"] == "requested" for row in one.get("items_list") or ())
+            for one in self.service.tasks(case.run_id, items=True)
+        )
+
+
+def until(condition: Any) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(LOOK)
