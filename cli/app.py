@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,6 +41,15 @@ def examples(*lines: str) -> Callable[[_F], _F]:
         return function
 
     return add
+
+
+def login_name() -> str:
+    """Return the name of whoever has typed the command."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run under a number that has no name.
+        return "unknown"
 
 
 pass_app = click.make_pass_decorator(App)

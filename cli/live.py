@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from dramaturg.cli import words
+from dramaturg.cli import awaiting, words
+from dramaturg.cli.awaiting import Record
 from dramaturg.cli.output import Output, glyphs_for
-from dramaturg.cli.tree import Line, Node, Reads, TreeReader, draw, fit, notes
+from dramaturg.cli.tree import Line, Node, Reads, TreeReader, draw, fit, notes, progress
 from dramaturg.engine.errors import JSON, DramaturgError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ QUIET = 5.0
 #: hours has some dozens of lines.
 FAN_OUT_EVERY = 2.0
 FAN_OUT_SHARE = 0.1
+#: Waits below the live tree that are told with what to type; more are counted.
+HINTS = 5
 #: Lines of the last picture, which stays on the screen.
 LAST_PICTURE = 60
 
@@ -33,24 +36,32 @@ LAST_PICTURE = 60
 class View(Protocol):
     """Something that shows how a run is getting on."""
 
-    def update(self, nodes: tuple[Node, ...], remark: str) -> None:
-        """Show the run as it is now; `remark` is something to tell below it, or empty."""
+    def update(self, nodes: tuple[Node, ...], remark: str, awaits: Sequence[Record] = ()) -> None:
+        """Show the run as it is now.
 
-    def close(self, nodes: tuple[Node, ...]) -> None:
+        Args:
+            remark: something to tell below it, or empty.
+            awaits: what somebody has to do something about.
+        """
+
+    def close(self, nodes: tuple[Node, ...], awaits: Sequence[Record] = ()) -> None:
         """Show the run for the last time."""
 
 
 class LiveView:
     """A tree that is drawn over itself; the last picture stays."""
 
-    def __init__(self, output: Output, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, output: Output, now: Callable[[], datetime] | None = None, *, run_id: str = ""
+    ) -> None:
         """Prepare to draw on stderr."""
+        self._run_id = run_id
         self._console = output.err
         self._signs = glyphs_for(output.err)
         self._now = now or words.now
         self._live: Live | None = None
 
-    def update(self, nodes: tuple[Node, ...], remark: str) -> None:
+    def update(self, nodes: tuple[Node, ...], remark: str, awaits: Sequence[Record] = ()) -> None:
         """Draw the run as it is now, in no more lines than the terminal has."""
         from rich.live import Live
 
@@ -64,23 +75,33 @@ class LiveView:
                 transient=True,
             )
             self._live.start()
-        height = max(self._console.size.height - 2, 3)
-        picture = fit(self._lines(nodes), height)
+        below = self._hints(awaits)
+        height = max(self._console.size.height - 2 - len(below), 3)
+        picture = [*fit(self._lines(nodes), height), *below]
         if remark:
             picture.append(self._remark(remark))
         self._live.update(_joined(picture), refresh=True)
 
-    def close(self, nodes: tuple[Node, ...]) -> None:
+    def close(self, nodes: tuple[Node, ...], awaits: Sequence[Record] = ()) -> None:
         """Leave the last picture on the screen."""
         if self._live is not None:
             self._live.stop()
             self._live = None
-        picture = fit(self._lines(nodes), LAST_PICTURE)
+        picture = [*fit(self._lines(nodes), LAST_PICTURE), *self._hints(awaits)]
         if picture:
             self._console.print(_joined(picture))
 
     def _lines(self, nodes: tuple[Node, ...]) -> list[Line]:
         return draw(nodes, self._now(), self._signs)
+
+    def _hints(self, awaits: Sequence[Record]) -> list[Text]:
+        """Return what to type, so that what waits goes on: a line each, of a few."""
+        told = [(a, " | ".join(awaiting.commands(a, self._run_id))) for a in awaits[:HINTS]]
+        hints = [self._remark(f"{awaiting.where(a)} -> {typed}") for a, typed in told]
+        if len(awaits) > HINTS:
+            more = f"{len(awaits) - HINTS} more -> dramaturg show {self._run_id} --awaits"
+            hints.append(self._remark(more))
+        return hints
 
     def _remark(self, remark: str) -> Text:
         from rich.text import Text
@@ -96,8 +117,12 @@ class PlainView:
         output: Output,
         now: Callable[[], datetime] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        run_id: str = "",
     ) -> None:
         """Prepare to write to stderr."""
+        self._run_id = run_id
+        self._unsaid = awaiting.Unsaid()
         self._output = output
         self._now = now or words.now
         self._clock = clock
@@ -106,27 +131,34 @@ class PlainView:
         self._counted: dict[tuple[str, ...], float] = {}
         self._remark = ""
 
-    def update(self, nodes: tuple[Node, ...], remark: str) -> None:
+    def update(self, nodes: tuple[Node, ...], remark: str, awaits: Sequence[Record] = ()) -> None:
         """Write what has changed since the last time."""
         for top in nodes:
             for node in top.walk():
                 self._tell(node)
+        for record in self._unsaid.new(awaits):
+            at = words.duration(self._clock() - self._begun)
+            self._output.say(f"[{at:>7}] {awaiting.sentence(record, self._run_id)}")
         if remark != self._remark:
             self._remark = remark
             if remark:
                 self._output.say(remark)
 
-    def close(self, nodes: tuple[Node, ...]) -> None:
+    def close(self, nodes: tuple[Node, ...], awaits: Sequence[Record] = ()) -> None:
         """Write what has changed since the last time."""
-        self.update(nodes, "")
+        self.update(nodes, "", awaits)
 
     def _tell(self, node: Node) -> None:
         key = (*node.path, node.name)
         state: object = (node.status, node.row.get("attempt"))
-        items = node.row.get("items")
+        items, share = node.row.get("items"), progress(node.row)
         known = self._told.get(key)
-        if items and node.status not in words.ENDED:
-            state = (state, tuple(sorted(items.items())))
+        if node.awaits is not None and node.awaits["kind"] != "person":
+            # It is told with what to type.
+            self._told[key] = state
+            return
+        if (items and node.status not in words.ENDED) or share is not None:
+            state = (state, tuple(sorted((items or {}).items())), share, node.row.get("message"))
             pause = max(FAN_OUT_EVERY, FAN_OUT_SHARE * (self._clock() - self._begun))
             if known is not None and self._clock() - self._counted.get(key, 0.0) < pause:
                 return
@@ -145,6 +177,37 @@ class PlainView:
         took = words.seconds_between(node.row.get("started_at"), node.row.get("finished_at"), now)
         after = f" after {words.duration(took)}" if node.status in words.ENDED and took is not None else ""
         return f"[{at:>7}] {node.full_name}: {told}{after}"
+
+
+class Awaits(Protocol):
+    """What is needed of the service to say what a run waits for."""
+
+    def awaits(self, run_id: str) -> list[dict[str, JSON]]:
+        """Return a record for each thing that the run, or one nested in it, waits for."""
+
+
+class Herald:
+    """Says on stderr what somebody has to do for a run to go on, each thing once."""
+
+    def __init__(self, service: Awaits, run_id: str, output: Output) -> None:
+        """Prepare; nothing is said yet."""
+        self._service = service
+        self._run_id = run_id
+        self._output = output
+        self._unsaid = awaiting.Unsaid()
+        self._next = 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Say what is new, at most once in `LOOK_AT_MOST` seconds, and sleep."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + LOOK_AT_MOST
+            self.tell()
+        time.sleep(seconds)
+
+    def tell(self) -> None:
+        """Say what is new."""
+        for record in self._unsaid.new(awaiting.for_people(self._service.awaits(self._run_id))):
+            self._output.say(awaiting.sentence(record, self._run_id))
 
 
 class WaitingOver(Exception):
@@ -196,7 +259,8 @@ class Follower:
                         raise WaitingOver from None
                 pause = self._look()
         finally:
-            self._view.close(self._last())
+            last = self._last()
+            self._view.close(last, awaiting.for_people(self._reader.awaits))
 
     def _last(self) -> tuple[Node, ...]:
         """Read once more for the last picture; what was known stands in where the database does not answer."""
@@ -209,7 +273,10 @@ class Follower:
         """Show the run as it is; return the seconds until the next look."""
         begun = time.monotonic()
         self._nodes = nodes = self._reader.read()
-        self._view.update(nodes, self._remark(nodes, begun))
+        awaits = awaiting.for_people(self._reader.awaits)
+        # Whoever is told that somebody has to do something needs no other reason why nothing happens.
+        remark = self._remark(nodes, begun)
+        self._view.update(nodes, "" if awaits else remark, awaits)
         took = time.monotonic() - begun
         return min(max(LOOK_AT_LEAST, LOOK_SHARE * took), LOOK_AT_MOST)
 
@@ -221,9 +288,11 @@ class Follower:
         return self._idle_remark if not busy and now - self._changed >= QUIET else ""
 
 
-def view_for(output: Output) -> View:
+def view_for(output: Output, run_id: str = "") -> View:
     """Return the view that fits stderr; records that stream to stdout and a picture would get in each other's way."""
-    return LiveView(output) if output.live and output.format != "jsonl" else PlainView(output)
+    if output.live and output.format != "jsonl":
+        return LiveView(output, run_id=run_id)
+    return PlainView(output, run_id=run_id)
 
 
 def _busy(node: Node) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import dramaturg
-from dramaturg.cli import db, doctor, pack, problems, run, runs, worker, workflow
+from dramaturg.cli import db, doctor, pack, people, problems, run, runs, worker, workflow
 from dramaturg.cli.access import Access
 from dramaturg.cli.app import App
 from dramaturg.engine.errors import DefinitionError, DramaturgError
@@ -102,6 +102,10 @@ for command in (
     runs.history,
     runs.result,
     runs.logs,
+    people.signal,
+    people.answer,
+    people.complete,
+    people.fail,
     runs.cancel,
     pack.pack,
     workflow.workflow,

@@ -33,7 +33,7 @@ def read(
             problems.append(f"{name}: given twice")
         seen.add(name)
         try:
-            values[name] = _json(text) if is_json else coerce(text, (declared or {}).get(name))
+            values[name] = parse_json(text) if is_json else coerce(text, (declared or {}).get(name))
         except ValueError as error:
             problems.append(f"{name}: not valid JSON: {error}")
     if problems:
@@ -57,7 +57,7 @@ def coerce(text: str, declared: JSON) -> JSON:
             except ValueError:
                 continue
     if types & {"array", "object"} and text.lstrip()[:1] in ("[", "{"):
-        return _json(text)
+        return parse_json(text)
     return text
 
 
@@ -77,7 +77,7 @@ def _boolean(text: str) -> bool:
 
 
 def _number(text: str) -> int | float:
-    value = _json(text.strip())
+    value = parse_json(text.strip())
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(text)
     return value
@@ -110,7 +110,13 @@ def _split(argument: str) -> tuple[str, str, bool]:
     return name, text, is_json
 
 
-def _json(text: str) -> JSON:
+def parse_json(text: str) -> JSON:
+    """Read a JSON value.
+
+    Raises:
+        ValueError: it is none, or one of those that Python alone knows: NaN and the infinities.
+    """
+
     def refuse(name: str) -> Any:
         raise ValueError(f"{name} is no JSON value")
 
@@ -129,7 +135,7 @@ def _from_file(file: str) -> dict[str, JSON]:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"--params {shown}: {reason}") from None
     try:
-        values = _yaml(text) if file.endswith((".yaml", ".yml")) else _json(text)
+        values = _yaml(text) if file.endswith((".yaml", ".yml")) else parse_json(text)
     except ValueError as error:
         raise UsageError(f"--params {shown}: {error}") from None
     if not isinstance(values, dict):

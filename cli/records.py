@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from dramaturg.cli import values, words
+from dramaturg.cli import awaiting, values, words
 from dramaturg.cli.output import table, visible
 from dramaturg.cli.tree import Node, draw
 from dramaturg.engine.errors import JSON
@@ -39,16 +39,24 @@ def status_text(status: str, signs: Signs) -> Text:
     return Text(f"{words.sign(status, signs)} {words.spoken(status)}", style=words.style(status))
 
 
-def show_lines(record: Record, nodes: Sequence[Node], now: datetime, signs: Signs) -> Iterator[Text]:
-    """Give everything about a run: what it is, how it went, its tasks, its output."""
+def show_lines(
+    record: Record, nodes: Sequence[Node], now: datetime, signs: Signs, awaits: Sequence[Record] = ()
+) -> Iterator[Text]:
+    """Give everything about a run: what it is, how it went, what somebody has to do, its tasks, its output."""
     from rich.text import Text
 
     yield from _header(record, now, signs)
-    lines = draw(nodes, now, signs)
-    if lines:
+    asked = awaiting.for_people(awaits)
+    if asked:
+        yield Text()
+        yield Text("waits for", style="bold")
+        lines = awaiting.lines(asked, str(record["id"]), now)
+        yield from (Text(f"  {line}", style="yellow") for line in lines)
+    drawn = draw(nodes, now, signs)
+    if drawn:
         yield Text()
         yield Text("tasks", style="bold")
-        yield from (line.text for line in lines)
+        yield from (line.text for line in drawn)
     output = list(values.render(record.get("output")))
     if output:
         yield Text()

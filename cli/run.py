@@ -148,7 +148,7 @@ def _attend(
     idle = "" if access.embedded else "nothing happens: is a worker running? `dramaturg worker` starts one"
     stream = HistoryStream(service, run_id, output) if output.format == "jsonl" else None
     with access.serving(service, started):
-        follower = Follower(service, run_id, view_for(output), idle_remark=idle)
+        follower = Follower(service, run_id, view_for(output, run_id), idle_remark=idle)
         if stream is None:
             return follower.follow(timeout)
         with stream:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 
 import click
 
-from dramaturg.cli import words
-from dramaturg.cli.app import App, examples, pass_app
+from dramaturg.cli import awaiting, words
+from dramaturg.cli.app import App, examples, login_name, pass_app
 from dramaturg.cli.ending import finish, waiting_over
+from dramaturg.cli.live import Herald
 from dramaturg.cli.output import Format, Output, format_option, glyphs_for, visible
 from dramaturg.cli.records import event_line, log_lines, run_rows, show_lines
 from dramaturg.cli.stream import HistoryReader, follow
 from dramaturg.cli.tree import TreeReader
-from dramaturg.engine.errors import UsageError
+from dramaturg.engine.errors import JSON, UsageError
 
 STATUSES = ("requested", "scheduled", "running", "paused", "waiting", "cancelling", *words.EXIT_CODES)
 
@@ -56,19 +56,40 @@ def list_runs(
 
 @click.command()
 @click.argument("run")
+@click.option(
+    "--awaits", "only_awaits", is_flag=True, help="Show only what it waits for: signals, people, times."
+)
 @format_option()
 @pass_app
-@examples("dramaturg show order-7", "dramaturg show order-7 -o json | jq .error")
-def show(app: App, run: str, fmt: Format) -> None:
-    """Show a run as it stands: how it is, its tasks, its output. Does not wait."""
+@examples(
+    "dramaturg show order-7",
+    "dramaturg show order-7 -o json | jq .error",
+    "dramaturg show order-7 --awaits -o json",
+)
+def show(app: App, run: str, only_awaits: bool, fmt: Format) -> None:
+    """Show a run as it stands: how it is, what it waits for, its tasks, its output. Does not wait."""
     output = Output(fmt)
     with app.access.service() as service:
+        if only_awaits:
+            _show_awaits(output, service.awaits(run), run)
+            return
         record = service.describe(run)
         if fmt != "text":
             output.json(record)
             return
-        nodes = TreeReader(service, run, items=True).read()
-    output.lines(show_lines(record, nodes, words.now(), glyphs_for(output.out)))
+        reader = TreeReader(service, run, items=True)
+        nodes = reader.read()
+    output.lines(show_lines(record, nodes, words.now(), glyphs_for(output.out), reader.awaits))
+
+
+def _show_awaits(output: Output, awaits: list[dict[str, JSON]], run: str) -> None:
+    if output.format != "text":
+        output.records(awaits)
+        return
+    for line in awaiting.lines(awaits, run, words.now()):
+        output.raw(line)
+    if not awaits:
+        output.say(f"run {visible(run)} waits for nothing and nobody")
 
 
 @click.command()
@@ -110,7 +131,10 @@ def history(app: App, run: str, following: bool, fmt: Format) -> None:
 @pass_app
 @examples("dramaturg result order-7 --timeout 60 -o json")
 def result(app: App, run: str, no_wait: bool, timeout: float | None, fmt: Format) -> None:
-    """Wait for a run, print its output, and end with its exit code."""
+    """Wait for a run, print its output, and end with its exit code.
+
+    Meanwhile it says what somebody has to do for the run to go on.
+    """
     if no_wait and timeout:
         raise UsageError("--no-wait and --timeout exclude each other")
     output = Output(fmt)
@@ -124,9 +148,11 @@ def result(app: App, run: str, no_wait: bool, timeout: float | None, fmt: Format
                 else "; it is served by `dramaturg worker` or by `dramaturg run`"
             )
             output.say(f"waiting: the run is {words.spoken(status)}{served}")
+        herald = Herald(service, run, output)
         try:
-            record = service.wait(run, limit)
+            record = service.wait(run, limit, look=herald.pause)
         except TimeoutError:
+            herald.tell()
             waiting_over(output, service.describe(run), limit, f"dramaturg result {run}")
     finish(output, record, hints=False)
 
@@ -165,7 +191,7 @@ def cancel(app: App, target: str, reason: str, fmt: Format) -> None:
     """
     output = Output(fmt)
     with app.access.service() as service:
-        asked = service.cancel(target, by=_me(), reason=reason)
+        asked = service.cancel(target, by=login_name(), reason=reason)
         if asked.asked:
             app.access.tell_workers(asked.key)
     if fmt != "text":
@@ -176,11 +202,3 @@ def cancel(app: App, target: str, reason: str, fmt: Format) -> None:
         output.line(f"{visible(target)} has ended already: {words.spoken(asked.status)}")
     else:
         output.line(f"{visible(target)} was asked before; it is {words.spoken(asked.status)}")
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # A container may run under a number that has no name.
-        return "unknown"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from dramaturg.cli import words
+from dramaturg.cli import awaiting, words
 from dramaturg.cli.output import visible
 from dramaturg.engine.errors import JSON
 
@@ -27,10 +27,13 @@ ITEMS_SHOWN = 10
 
 
 class Reads(Protocol):
-    """What is needed of the service: the visits of a run's tasks, in order of start."""
+    """What is needed of the service: the visits of a run's tasks, in order of start, and what the run waits for."""
 
     def tasks(self, run_id: str, *, items: bool = False) -> list[dict[str, JSON]]:
         """Return a record for each visit."""
+
+    def awaits(self, run_id: str) -> list[dict[str, JSON]]:
+        """Return a record for each thing that the run, or one nested in it, waits for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class Node:
     #: Names of the tasks above it, outermost first.
     path: tuple[str, ...] = ()
     children: tuple[Node, ...] = ()
+    #: A record of `Service.awaits`, where somebody has to do something for it to go on.
+    awaits: Mapping[str, JSON] | None = None
 
     @property
     def status(self) -> str:
@@ -79,9 +84,14 @@ class TreeReader:
         self._run_id = run_id
         self._items = items
         self._ended: dict[str, tuple[Node, ...]] = {}
+        #: What the run waited for when it was read last.
+        self.awaits: Sequence[Mapping[str, JSON]] = ()
+        self._waiting: Mapping[int, Mapping[str, JSON]] = {}
 
     def read(self) -> tuple[Node, ...]:
         """Return the visits of the outermost run, in order of start."""
+        self.awaits = self._service.awaits(self._run_id)
+        self._waiting = awaiting.by_execution(self.awaits)
         return self._read(self._run_id, ())
 
     def _read(self, run_id: str, path: tuple[str, ...]) -> tuple[Node, ...]:
@@ -89,7 +99,7 @@ class TreeReader:
         return tuple(self._node(row, path) for row in rows)
 
     def _node(self, row: Mapping[str, JSON], path: tuple[str, ...]) -> Node:
-        node = Node(row=row, path=path)
+        node = Node(row=row, path=path, awaits=self._waiting.get(row.get("execution_id") or 0))
         nested = row.get("run_id")
         if nested is None:
             return node
@@ -149,14 +159,20 @@ def notes(node: Node, now: datetime) -> str:
     told: list[str] = []
     if row.get("items"):
         told.append(counts(row["items"]))
-    if status in ("scheduled", "waiting", "requested", "paused"):
+    if node.awaits is not None and node.awaits["kind"] != "person":
+        told.append(awaiting.what(node.awaits, now))
+    elif status in ("scheduled", "waiting", "requested", "paused"):
         told.append(_waits(row, now))
     elif attempt > 1:
         told.append(f"attempt {attempt}")
     if status in ("failed", "timed_out", "cancelled", "skipped", "cancelling"):
         error = row.get("error")
-        why = f": {visible(_brief(error))}" if error else ""
+        why = f": {visible(words.brief(error))}" if error else ""
         told.append(words.spoken(status) + why)
+    if node.awaits is not None and node.awaits["kind"] == "person":
+        told.append("waits for a person")
+    if progress(row) is not None:
+        told.append(_progress(row))
     return ", ".join(t for t in told if t)
 
 
@@ -170,6 +186,19 @@ def counts(items: Mapping[str, JSON]) -> str:
         if items.get(kind)
     ]
     return ", ".join(told)
+
+
+def progress(row: Mapping[str, JSON]) -> float | None:
+    """Return how far a visit says that it is, from 0 to 1; None if it says nothing, or has ended."""
+    share = row.get("progress")
+    if not isinstance(share, int | float) or row["status"] in words.ENDED:
+        return None
+    return min(max(float(share), 0.0), 1.0)
+
+
+def _progress(row: Mapping[str, JSON]) -> str:
+    message = str(row.get("message") or "").strip()
+    return f"{progress(row) or 0:.0%}" + (f" {visible(message)}" if message else "")
 
 
 def ended(items: Mapping[str, JSON]) -> int:
@@ -193,12 +222,6 @@ def _waits(row: Mapping[str, JSON], now: datetime) -> str:
     return f"{again}waits for a worker" if status == "requested" else f"{again}scheduled"
 
 
-def _brief(error: Mapping[str, JSON]) -> str:
-    message = str(error.get("message") or "").strip()
-    first = message.splitlines()[0] if message else ""
-    return f"{error.get('type')}: {first}" if first else str(error.get("type"))
-
-
 def _depths(node: Node, depth: int) -> Iterator[tuple[int, Node]]:
     yield depth, node
     for child in node.children:
@@ -217,9 +240,11 @@ def _line(node: Node, depth: int, width: int, now: datetime, signs: Literal["uni
     line.append(name, style="bold" if node.status == "running" else "")
     line.append(f"  {words.duration(took):>7}", style="dim")
     items = node.row.get("items")
+    share = progress(node.row)
     if items and node.status not in words.ENDED:
-        line.append("  ")
-        line.append_text(_bar(items, signs))
+        line.append("  ").append_text(_fan_out_bar(items, signs))
+    elif share is not None:
+        line.append("  ").append_text(_bar(int(share * BAR_WIDTH), int(share * BAR_WIDTH), signs))
     if told := notes(node, now):
         line.append("  ")
         line.append(told, style=style if node.status not in ("running", "succeeded") else "dim")
@@ -227,13 +252,17 @@ def _line(node: Node, depth: int, width: int, now: datetime, signs: Literal["uni
     return line
 
 
-def _bar(items: Mapping[str, JSON], signs: Literal["unicode", "ascii"]) -> Text:
+def _fan_out_bar(items: Mapping[str, JSON], signs: Literal["unicode", "ascii"]) -> Text:
+    total = max(int(items["total"]), 1)
+    good = BAR_WIDTH * int(items.get("succeeded") or 0) // total
+    return _bar(good, BAR_WIDTH * ended(items) // total, signs)
+
+
+def _bar(good: int, done: int, signs: Literal["unicode", "ascii"]) -> Text:
+    """Return a bar of which so many cells went well, and so many are done."""
     from rich.text import Text
 
     full, empty = ("━", "─") if signs == "unicode" else ("#", ".")
-    total = max(int(items["total"]), 1)
-    good = BAR_WIDTH * int(items.get("succeeded") or 0) // total
-    done = BAR_WIDTH * ended(items) // total
     bar = Text(full * good, style="green")
     bar.append(full * (done - good), style="red")
     bar.append(empty * (BAR_WIDTH - done), style="dim")
@@ -250,7 +279,7 @@ def _items(node: Node, depth: int, signs: Literal["unicode", "ascii"]) -> Iterat
         status, number = str(item["status"]), item["item"]
         line = Text("  " + "  " * depth)
         line.append(words.sign(status, signs), style=words.style(status))
-        why = f": {visible(_brief(item['error']))}" if item.get("error") else ""
+        why = f": {visible(words.brief(item['error']))}" if item.get("error") else ""
         line.append(f" item {number} {words.spoken(status)}{why}", style=words.style(status))
         yield Line(line, status)
     if len(poor) > ITEMS_SHOWN:

@@ -113,6 +113,13 @@ def failure(error: Mapping[str, JSON] | None) -> str:
     return f"{error.get('type')}: {error.get('message')}" + (f" ({where})" if where else "")
 
 
+def brief(error: Mapping[str, JSON]) -> str:
+    """Return the type of an error and the first line of its message."""
+    message = str(error.get("message") or "").strip()
+    first = message.splitlines()[0] if message else ""
+    return f"{error.get('type')}: {first}" if first else str(error.get("type"))
+
+
 def _tells(name: str, value: JSON) -> bool:
     # The first visit and the first attempt are what everybody expects.
     return value is not None and not (name in ("visit", "attempt") and value == 1)

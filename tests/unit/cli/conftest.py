@@ -98,6 +98,10 @@ class FakeService:
     script: list[Callable[[], None]] = field(default_factory=list)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     error: Exception | BaseException | None = None
+    waits: list[dict[str, Any]] = field(default_factory=list)
+    #: What an answer, a signal and the like are told: raised, one after the other.
+    refusals: list[Exception] = field(default_factory=list)
+    alive: list[str] = field(default_factory=lambda: ["host:1:abc"])
 
     def _fail(self) -> None:
         if self.error is not None:
@@ -156,12 +160,43 @@ class FakeService:
         self.asked.append(("cancel", target, reason))
         return SimpleNamespace(target=target, status=status, asked=asked, key=1)
 
-    def wait(self, run_id: str, timeout: float | None = None) -> dict[str, Any]:
+    def awaits(self, run_id: str) -> list[dict[str, Any]]:
+        self.status(run_id)
+        return self.waits
+
+    def workers(self) -> list[str]:
+        return self.alive
+
+    def _say(self, *said: Any, new: bool = True) -> Any:
+        self.asked.append(said)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return SimpleNamespace(target=said[1], status="running", asked=new, key=1)
+
+    def signal(self, run_id: str, name: str, payload: Any, *, by: str, key: str | None) -> Any:
+        known = key is not None and any(a[0] == "signal" and a[5] == key for a in self.asked)
+        return self._say("signal", run_id, name, payload, by, key, new=not known)
+
+    def answer(self, run_id: str, task: str | None, value: Any, *, by: str) -> Any:
+        return self._say("answer", run_id, task, value, by)
+
+    def complete(self, target: str, result: Any, *, by: str) -> Any:
+        return self._say("complete", target, result, by)
+
+    def fail(self, target: str, message: str, *, type: str, details: Any, by: str) -> Any:
+        return self._say("fail", target, message, type, details, by)
+
+    def wait(
+        self, run_id: str, timeout: float | None = None, *, look: Callable[[float], object] = lambda _: None
+    ) -> dict[str, Any]:
+        look(0.0)
         if self.script:
             self.script.pop(0)()
         described = self.describe(run_id)
         if described["finished_at"] is None:
-            assert timeout is not None or self.script, "this would wait for ever"
+            if timeout is None and self.script:
+                return self.wait(run_id, look=look)
+            assert timeout is not None, "this would wait for ever"
             raise TimeoutError
         return described
 

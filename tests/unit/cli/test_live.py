@@ -163,10 +163,10 @@ class Watched:
         self.remarks: list[str] = []
         self.closed: list[tuple[Node, ...]] = []
 
-    def update(self, nodes: tuple[Node, ...], remark: str) -> None:
+    def update(self, nodes: tuple[Node, ...], remark: str, awaits: Any = ()) -> None:
         self.remarks.append(remark)
 
-    def close(self, nodes: tuple[Node, ...]) -> None:
+    def close(self, nodes: tuple[Node, ...], awaits: Any = ()) -> None:
         self.closed.append(nodes)
 
 
@@ -177,6 +177,7 @@ class Service:
         self.looks = looks
         self.rows = [{"task": "t", "visit": 1, "status": status}]
         self.gone = False
+        self.waits: list[dict[str, Any]] = []
 
     def wait(self, run_id: str, timeout: float | None = None) -> dict[str, Any]:
         self.looks -= 1
@@ -188,6 +189,9 @@ class Service:
         if self.gone:
             raise Unreachable("gone")
         return self.rows
+
+    def awaits(self, run_id: str) -> list[dict[str, Any]]:
+        return self.waits
 
 
 @pytest.mark.parametrize(("status", "remark"), [("requested", "why?"), ("running", ""), ("waiting", "")])

@@ -39,11 +39,15 @@ class Runs:
 
     def __init__(self, runs: Mapping[str, list[dict[str, Any]]]) -> None:
         self.runs = runs
+        self.waits: list[dict[str, Any]] = []
         self.read: list[str] = []
 
     def tasks(self, run_id: str, *, items: bool = False) -> list[dict[str, Any]]:
         self.read.append(run_id)
         return self.runs[run_id]
+
+    def awaits(self, run_id: str) -> list[dict[str, Any]]:
+        return self.waits
 
 
 def plain(nodes: tuple[Node, ...]) -> list[str]:
