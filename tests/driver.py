@@ -1,17 +1,15 @@
 """Programs from YAML and rehearsed runs of them, for tests of the interpreter.
 
-The YAML is what LANGUAGE.md says, in its plainest spelling; it goes to the compiler without the parser, so that what the
-parser does not accept yet can be rehearsed too.
+The YAML is a workflow as an author writes it; only what every test would repeat may be left out: the ref, and the action
+of a task that does something.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from functools import lru_cache
 from typing import Any
-
-import yaml
 
 from dramaturg.engine.interpreter.rehearsal import (
     Answer,
@@ -24,53 +22,43 @@ from dramaturg.engine.interpreter.rehearsal import (
     workers,
 )
 from dramaturg.engine.interpreter.state import ActionInfo
-from dramaturg.engine.language.model import ItemsDef, RetryDef, TaskDef, TransitionDef, WorkflowDef
+from dramaturg.engine.language.parser import digest_of, parse_workflow, workflow_to_json
 from dramaturg.engine.language.program import Program, compile_workflow
+from dramaturg.engine.language.report import Report
+from dramaturg.engine.language.yamltree import read
 
 #: What a task does that says nothing of it.
 ACTION = "pack.work"
 
 
+@lru_cache(maxsize=1024)
 def program(text: str, ref: str = "pack.flow") -> Program:
-    """Compile a workflow written in YAML."""
-    data = yaml.safe_load(text)
-    data["tasks"] = {name: _task(name, task or {}) for name, task in data["tasks"].items()}
-    for name in ("vars", "output_map"):
-        data[name] = tuple((data.get(name) or {}).items())
-    data["start"] = tuple(data.get("start", ()))
-    data["max_visits"] = data.pop("limits", {}).get("visits", 10_000)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return compile_workflow(WorkflowDef(ref=ref, **data), digest)
+    """Parse and compile a workflow written in YAML.
+
+    A task without a `type` does `ACTION`, unless it says what; `action: null` is a task that does nothing.
+
+    Raises:
+        DefinitionError: the workflow is not sound.
+    """
+    node = read(text, "test.yaml", Report())
+    assert node is not None, text
+    document = node.plain()
+    document["tasks"] = _tasks(document["tasks"])
+    workflow = parse_workflow(json.dumps({"ref": ref, **document}), "test.yaml")
+    return compile_workflow(workflow, digest_of(workflow_to_json(workflow)))
 
 
-def _task(name: str, data: dict[str, Any]) -> TaskDef:
-    given = {"action": ACTION, **data}
-    items = {one.name for one in fields(ItemsDef)} - {"items", "names"}
-    if "with_items" in given:
-        more = {key: given.pop(key) for key in items & given.keys()}
-        given["with_items"] = _items(given["with_items"], more)
-    if "retry" in given:
-        retry = {**given["retry"], "non_retryable": tuple(given["retry"].get("non_retryable", ()))}
-        given["retry"] = RetryDef(**retry)
-    given["next"] = tuple(_transition(one) for one in given.get("next", ()))
-    return TaskDef(name=name, **given)
-
-
-def _items(given: Any, more: dict[str, Any]) -> ItemsDef:
-    names, separator, rest = given.partition(" in ") if isinstance(given, str) else ("", "", given)
-    if separator and "{" not in names:
-        return ItemsDef(items=rest, names=tuple(name.strip() for name in names.split(",")), **more)
-    return ItemsDef(items=given, **more)
-
-
-def _transition(data: dict[str, Any]) -> TransitionDef:
-    publish: list[tuple[str, Any]] = []
-    for one in data.get("publish", ()):
-        publish += [(one, "{{ result() }}")] if isinstance(one, str) else one.items()
-    do = data.get("do", ())
-    return TransitionDef(
-        when=data.get("when"), publish=tuple(publish), do=(do,) if isinstance(do, str) else tuple(do)
-    )
+def _tasks(tasks: dict[str, Any]) -> dict[str, Any]:
+    """Return tasks with what may be left out, in them and in those inside."""
+    found = {}
+    for name, given in tasks.items():
+        task = {**({} if "type" in (given or {}) else {"action": ACTION}), **(given or {})}
+        if task.get("action", ACTION) is None:
+            del task["action"]
+        if "tasks" in task:
+            task["tasks"] = _tasks(task["tasks"])
+        found[name] = task
+    return found
 
 
 def rehearse(

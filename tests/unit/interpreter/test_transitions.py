@@ -44,7 +44,8 @@ def test_conditions_mean_what_they_say(condition, fires_after, status):
 )
 @pytest.mark.parametrize("status", ["failed", "timed_out", "cancelled"])
 def test_a_failure_is_handled_by_what_leads_to_anything_but_continue(do, handled, status):
-    text = f"tasks: {{a: {{next: [{{when: completed, do: {do}}}]}}, b: {{action: null, join: null}}}}\nstart: [a]"
+    steps = f"[{{when: completed, do: {do}}}, {{when: false, do: b}}]"
+    text = f"tasks: {{a: {{next: {steps}}}, b: {{action: null}}}}"
     memory = play(text, {"a": OUTCOMES[status]})
     expected = "failed" if do == "fail" else "succeeded" if handled else status
     assert memory.end.status == expected
