@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dramaturg.engine.errors import JSON, Failure, InternalError
 from dramaturg.engine.expressions.compile import EvaluationError, Reads
-from dramaturg.engine.interpreter import items
+from dramaturg.engine.interpreter import deadlines, groups, items, signals
 from dramaturg.engine.interpreter.attempts import result_key, returned
 from dramaturg.engine.interpreter.commands import Decision, GoOn, SetDeadline
 from dramaturg.engine.interpreter.ending import close, settle
@@ -38,16 +38,20 @@ from dramaturg.engine.interpreter.state import (
     Input,
     Key,
     Lineage,
+    MatchSignals,
     Need,
+    Resolved,
     Returned,
     RunState,
     RunTimedOutInput,
+    SignalReceived,
     Started,
     View,
+    VisitTimedOut,
 )
 from dramaturg.engine.interpreter.turn import Missing, Token, Turn
-from dramaturg.engine.interpreter.visits import action_keys
-from dramaturg.engine.language.program import Program
+from dramaturg.engine.interpreter.visits import action_keys, resolve
+from dramaturg.engine.language.program import Program, groups_of
 
 #: Visits that one decision may end by itself (junctions, skips, empty lists); then it leaves the rest to another one, so
 #: that a loop of junctions does not hold the run's lock (DESIGN 4).
@@ -94,6 +98,14 @@ def _handle(turn: Turn, one: Input) -> None:
             _cancel(turn, one)
         case RunTimedOutInput():
             _time_out(turn, one)
+        case VisitTimedOut():
+            deadlines.time_out(turn, one)
+        case SignalReceived():
+            signals.receive(turn, one)
+        case MatchSignals():
+            signals.match(turn)
+        case Resolved():
+            resolve(turn, one)
         case Continue():
             _go_on(turn, one.work)
 
@@ -172,17 +184,24 @@ def _drain(turn: Turn) -> None:
     while True:
         if turn.must_stop_items:
             items.stop_all(turn)
+        elif turn.members:
+            groups.member_ended(turn, turn.members.popleft())
         elif turn.queue and turn.completed_alone < ALONE:
             token = turn.queue.popleft()
-            if turn.goes_on(token.lineage):
+            if _goes_anywhere(turn, token):
                 arrive(turn, token)
         else:
             return
 
 
+def _goes_anywhere(turn: Turn, token: Token) -> bool:
+    """Say whether a token is put on its task: one for a member of a parallel task always is, its group waits for it."""
+    return token.visit is not None or turn.goes_on(token.lineage)
+
+
 def _postpone(turn: Turn) -> None:
     """Leave the tokens that are left to another decision."""
-    tokens = [_token_to_json(token) for token in turn.queue if turn.goes_on(token.lineage)]
+    tokens = [_token_to_json(token) for token in turn.queue if _goes_anywhere(turn, token)]
     turn.queue.clear()
     if tokens:
         turn.open += 1
@@ -197,12 +216,13 @@ def _token_to_json(token: Token) -> JSON:
         "origin": token.origin,
         "joins": dict(lineage.joins),
         "spared": lineage.spared,
+        **({} if token.visit is None else {"visit": token.visit}),
     }
 
 
 def _token_from_json(data: Mapping[str, JSON]) -> Token:
     lineage = Lineage(joins=data["joins"], spared=data["spared"])
-    return Token(task=data["task"], origin=data["origin"], lineage=lineage)
+    return Token(task=data["task"], origin=data["origin"], lineage=lineage, visit=data.get("visit"))
 
 
 # --- what to load first --------------------------------------------------------------------------------------
@@ -222,6 +242,14 @@ def reads(program: Program, inputs: Sequence[Input]) -> frozenset[Key]:
                 keys.update(_returned_keys(program, one))
             case Continue():
                 keys.update(_continue_keys(program, one.work))
+            case MatchSignals():
+                keys.add(("matches",))
+            case SignalReceived():
+                pass
+            case VisitTimedOut():
+                keys.add(("status", one.task, one.visit))
+            case Resolved():
+                keys.update((("parked", one.task, one.visit), ("task", one.task)))
             case _:
                 keys.update(_closing_keys(program))
     return frozenset(keys)
@@ -248,6 +276,8 @@ def _lasting(of: Reads) -> Iterator[Key]:
 def _returned_keys(program: Program, attempt: Returned) -> Iterator[Key]:
     task = program.tasks[attempt.task]
     yield ("task", task.name)
+    for group in groups_of(program, task.name):
+        yield ("items", group, attempt.visit)
     if task.retry is not None and task.retry.when is not None:
         yield from first_keys(task.retry.when.reads)
         if task.retry.when.reads.result:
@@ -287,9 +317,11 @@ def _continue_keys(program: Program, work: JSON) -> Iterator[Key]:
         yield from action_keys(task)
         if task.join is not None:
             yield join_key(task.name, Lineage(joins=token["joins"]))
+        if task.group is not None:
+            yield ("items", task.group, token["visit"])
 
 
 def _closing_keys(program: Program) -> Iterator[Key]:
     yield from first_keys(program.output_reads)
-    if any(task.with_items for task in program.tasks.values()):
+    if any(task.with_items or task.members for task in program.tasks.values()):
         yield ("open_items",)

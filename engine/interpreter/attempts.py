@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.expressions.compile import EvaluationError, Template
 from dramaturg.engine.interpreter import items, retries
 from dramaturg.engine.interpreter.commands import Retry, Settle
+from dramaturg.engine.interpreter.plans import timeout
 from dramaturg.engine.interpreter.scope import Scope, expression_failure, require
-from dramaturg.engine.interpreter.state import NO_ITEM, Key, Outcome, Returned
+from dramaturg.engine.interpreter.state import NO_ITEM, FanOut, Key, Outcome, Returned
 from dramaturg.engine.interpreter.transitions import complete
 from dramaturg.engine.interpreter.turn import Ended, Turn
-from dramaturg.engine.language.program import TaskProgram
+from dramaturg.engine.language.program import TaskProgram, groups_of
 
 
 def returned(turn: Turn, attempt: Returned) -> None:
@@ -38,13 +40,14 @@ def result_key(attempt: Returned) -> Key:
 
 def _outcome(attempt: Returned) -> tuple[Outcome, Failure | None]:
     """Return how the attempt ended, in words of LANGUAGE 5, and its error with its place."""
+    if attempt.verdict is not None:
+        return "timed_out", _located(attempt.verdict, attempt)
     if attempt.status == "lost":
         return "failed", _located(retries.lease_lost(attempt.lost), attempt)
-    limit = attempt.policy.get("times_out")
-    if attempt.status == "succeeded" and limit is not None:
-        details = {"kind": "start_to_close"}
-        failure = Failure(type="Timeout", message=f"it took longer than {limit:g} s", details=details)
-        return "timed_out", _located(failure, attempt)
+    if attempt.status == "due" and "limit" not in attempt.policy:
+        return "succeeded", None
+    if attempt.status in ("due", "unstarted"):
+        return "timed_out", _located(_overdue(attempt), attempt)
     error = attempt.error
     if error is None and attempt.status != "succeeded":
         kind = {"timed_out": "Timeout", "cancelled": "Cancelled"}.get(attempt.status, "Failed")
@@ -55,6 +58,13 @@ def _outcome(attempt: Returned) -> tuple[Outcome, Failure | None]:
     return cast(Outcome, attempt.status), error
 
 
+def _overdue(attempt: Returned) -> Failure:
+    if attempt.status == "unstarted":
+        return timeout("schedule_to_start", attempt.policy["schedule_timeout"])
+    limit = attempt.policy["limit"]
+    return timeout(limit["kind"], limit["seconds"])
+
+
 def _located(failure: Failure, attempt: Returned) -> Failure:
     item = None if attempt.item == NO_ITEM else attempt.item
     return failure.at(task=attempt.task, visit=attempt.visit, item=item, attempt=attempt.attempt)
@@ -62,12 +72,15 @@ def _located(failure: Failure, attempt: Returned) -> Failure:
 
 def _may_go_on(turn: Turn, attempt: Returned) -> bool:
     """Say whether another attempt may be made at all: not when the run is closing, or its fan-out is being cancelled."""
-    if not turn.goes_on(attempt.lineage):
+    if attempt.verdict is not None or not turn.goes_on(attempt.lineage):
         return False
-    if attempt.item == NO_ITEM:
-        return True
-    fan = turn.fan_out(attempt.task, attempt.visit)
-    return not (fan.stopped and fan.on_item_failure == "cancel_started")
+    within = [] if attempt.item == NO_ITEM else [attempt.task]
+    within += groups_of(turn.program, attempt.task)
+    return not any(_is_stopped(turn.fan_out(name, attempt.visit)) for name in within)
+
+
+def _is_stopped(fan: FanOut) -> bool:
+    return fan.verdict is not None or (fan.stopped and fan.on_item_failure == "cancel_started")
 
 
 def _delay_before_next(turn: Turn, attempt: Returned, status: Outcome, error: Failure | None) -> float | None:
@@ -80,7 +93,7 @@ def _delay_before_next(turn: Turn, attempt: Returned, status: Outcome, error: Fa
         return 0.0 if retries.reruns_lost(attempt.policy, attempt.lost) else None
     policy = attempt.policy.get("retry")
     task = turn.program.tasks[attempt.task]
-    condition = task.retry.when if task.retry is not None else None
+    condition = _condition(task, policy)
     done = attempt.attempt - 1 - attempt.lost
 
     def when(template: Template | None = condition) -> bool:
@@ -91,6 +104,13 @@ def _delay_before_next(turn: Turn, attempt: Returned, status: Outcome, error: Fa
         return None
     share = turn.entropy.share() if policy.get("jitter") else 0.0
     return retries.delay_before(policy, done + 1, share)
+
+
+def _condition(task: TaskProgram, policy: Mapping[str, JSON] | None) -> Template | None:
+    """Return the condition of the task's own policy, or of its action's."""
+    if task.retry is not None:
+        return task.retry.when
+    return retries.condition_of(policy)
 
 
 def _asked(
@@ -137,8 +157,7 @@ def _settle(turn: Turn, attempt: Returned, status: Outcome, error: Failure | Non
         items.settled(turn, key, attempt.item, attempt.attempt, status, error)
         return
     _tell_start(turn, attempt)
-    if attempt.policy.get("kind") == "wait" and attempt.status == "succeeded":
-        turn.event("timer_fired", task=attempt.task, visit=attempt.visit)
+    _tell_wait(turn, attempt)
     ended = Ended(
         task=turn.program.tasks[attempt.task],
         visit=attempt.visit,
@@ -148,6 +167,15 @@ def _settle(turn: Turn, attempt: Returned, status: Outcome, error: Failure | Non
         attempts=attempt.attempt,
     )
     complete(turn, ended)
+
+
+def _tell_wait(turn: Turn, attempt: Returned) -> None:
+    """Record what ended a wait: its time, or an answer."""
+    if attempt.status == "due":
+        turn.event("timer_fired", task=attempt.task, visit=attempt.visit)
+    elif attempt.policy.get("awaits") == "answer" and attempt.status == "succeeded":
+        data: dict[str, JSON] = {"by": attempt.worker} if attempt.worker else {}
+        turn.event("question_answered", task=attempt.task, visit=attempt.visit, data=data)
 
 
 def _tell_start(turn: Turn, attempt: Returned) -> None:

@@ -31,7 +31,8 @@ class Schedule:
     * ``requested``: a worker may take it now;
     * ``scheduled``: at `due` (a delay; then a worker may take it, or the nested run is made), or, where `due` is
       None, when a Release names it (an item out of the window);
-    * ``waiting``: it ends by itself at `due`, as succeeded with `result` (core.sleep);
+    * ``waiting``: it comes back as ``due`` at `due` (core.sleep), or before that when what it waits for has come
+      (`policy["awaits"]`: ``signal`` with `policy["signal"]`, or ``answer``); where `due` is None it waits for ever;
     * ``running``: a nested run (kind workflow: the store makes the run, with `digest` as its revision), or the
       parent row of a fan-out (kind fanout: it holds no work; its items do);
     * an outcome: it has ended already (a junction, a skipped task, an item that could not be started), with
@@ -43,7 +44,7 @@ class Schedule:
     item: int = NO_ITEM
     #: Ref of the action; None for a junction and for the parent row of a fan-out.
     action: str | None
-    #: worker | workflow | wait | fanout | junction
+    #: worker | actor | workflow | wait | engine | fanout | parallel | junction
     kind: str
     status: str
     input: JSON = None
@@ -55,13 +56,17 @@ class Schedule:
     priority: int = 0
     #: Durable claim wanted: an attempt must not be made twice (`on_lost: fail`).
     once: bool = False
-    #: {"retry": {count, delay, backoff, factor, max_delay, jitter, non_retryable} | None, "on_lost": ..., "kind": ...,
-    #: "delay": seconds, where there is one, "seconds": how long a wait takes}; comes back in Returned.
+    #: {"retry": {count, delay, backoff, factor, max_delay, jitter, non_retryable, when} | None, "on_lost": ..., "kind": ...,
+    #: "delay": seconds, where there is one, "seconds": how long a wait takes at most, "awaits", "signal", "limit":
+    #: {kind, seconds} of the timeout that being due means, "parent_close"}; comes back in Returned.
     policy: Mapping[str, JSON] = field(default_factory=dict)
     lineage: Lineage = field(default_factory=Lineage)
     result: JSON = None
     error: Failure | None = None
     digest: str | None = None
+    #: Seconds in which a worker must take each attempt, and between two heartbeats of one.
+    schedule_timeout: float | None = None
+    heartbeat_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleVisit:
-    """Give the parent row of a fan-out its final status."""
+    """Give the parent row of a fan-out, or of a parallel task, its final status."""
 
     task: str
     visit: int
@@ -98,7 +103,7 @@ class Release:
     """Let the items `first` up to, not including, `last` of a fan-out start.
 
     By kind: a worker's item becomes ``requested``, a nested run is started, a wait becomes ``waiting`` for
-    ``policy["seconds"]`` (a Schedule of kind wait always carries them). With `due`: only after so many seconds (the
+    ``policy["seconds"]`` (without them: for ever). With `due`: only after so many seconds (the
     task's `delay`). Items that have ended already (they could not be started) stay as they are.
     """
 
@@ -124,7 +129,8 @@ class CancelOpen:
 
     What only waits (requested, scheduled by time, waiting) is cancelled at once. `running`: what runs is asked to stop
     as well, nested runs too. Spared executions (`lineage.spared`) are left alone unless `spared` is true.
-    Unreleased items are not touched: SkipItems ends them. `task`: only this task's items (visit given too).
+    Unreleased items are not touched: SkipItems ends them. `task`: only this visit of a task, or its items (visit given
+    too). What becomes of nested runs that run is said by ``policy["parent_close"]``: cancel, terminate, abandon.
     """
 
     running: bool
@@ -133,6 +139,8 @@ class CancelOpen:
     visit: int | None = None
     #: What the error says to whoever asks why, such as "the run failed".
     reason: str = ""
+    #: Not cancelled but timed out: what only waits comes back so at once, the others carry it in Returned.verdict.
+    verdict: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +155,63 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetDeadline:
-    """The run must end within so many seconds from now; then RunTimedOutInput comes (kind run)."""
+    """The run must end within so many seconds from now, or a visit; then RunTimedOutInput or VisitTimedOut comes."""
 
     seconds: float
+    #: run | schedule_to_close | start_to_close
+    kind: str = "run"
+    #: Empty: the run.
+    task: str = ""
+    visit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearDeadlines:
+    """A visit has ended: its deadlines are void."""
+
+    task: str
+    visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buffer:
+    """Keep a signal until somebody waits for it."""
+
+    seq: int
+    name: str
+    payload: JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
+    """Give a signal that is kept to an execution that waits: it comes back as succeeded, with the payload as its result.
+
+    If it does not wait any more, the signal stays.
+    """
+
+    execution_id: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookForSignals:
+    """Send MatchSignals once this decision is stored: a wait begins, or a signal has come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """A visit ended badly, and waits for a person."""
+
+    task: str
+    visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpark:
+    """A person has decided on a visit, or the run is closing and all of them are void (task None)."""
+
+    task: str | None = None
+    visit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +224,22 @@ class EndRun:
 
 
 Command = (
-    Schedule | Retry | Settle | SettleVisit | Release | SkipItems | CancelOpen | GoOn | SetDeadline | EndRun
+    Schedule
+    | Retry
+    | Settle
+    | SettleVisit
+    | Release
+    | SkipItems
+    | CancelOpen
+    | GoOn
+    | SetDeadline
+    | ClearDeadlines
+    | Buffer
+    | Deliver
+    | LookForSignals
+    | Park
+    | Unpark
+    | EndRun
 )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.expressions.compile import EvaluationError
-from dramaturg.engine.interpreter.commands import CancelOpen, EndRun
-from dramaturg.engine.interpreter.scope import Scope, expression_failure, require
+from dramaturg.engine.interpreter.commands import CancelOpen, EndRun, Unpark
+from dramaturg.engine.interpreter.scope import Scope, expression_failure, require, result_of
 from dramaturg.engine.interpreter.state import Closing, JoinRound, Outcome
 from dramaturg.engine.interpreter.turn import Turn
 
@@ -36,6 +36,11 @@ def close(turn: Turn, status: Outcome, error: Failure | None, *, everything: boo
     if turn.closing is None:
         turn.closing = Closing(status=status, error=error)
         _tell_closing(turn, status, error.to_json() if error else None)
+    if turn.parked:
+        # Nobody is to be waited for any more.
+        turn.parked = 0
+        turn.status = "running"
+        turn.command(Unpark())
     if everything:
         turn.status = "cancelling"
     if turn.open > 0:
@@ -54,7 +59,7 @@ def _tell_closing(turn: Turn, status: Outcome, error: JSON) -> None:
 
 def settle(turn: Turn) -> None:
     """End the run if nothing of it is left: no token, no visit, no input that waits (LANGUAGE 5)."""
-    if turn.ended or turn.open > 0 or turn.queue:
+    if turn.ended or turn.open > 0 or turn.parked > 0 or turn.queue:
         return
     if turn.closing is None and turn.open_joins > 0:
         turn.require([("open_joins",)])
@@ -80,7 +85,7 @@ def _unreachable(turn: Turn, rounds: list[JoinRound]) -> Failure:
 
 def _end(turn: Turn) -> None:
     closing = turn.closing or Closing(status="succeeded", error=None)
-    output, failures = _render_output(turn)
+    output, failures = _output(turn)
     if closing.status == "succeeded" and not failures:
         failures = _refused(turn, output)
     if closing.status == "succeeded" and failures:
@@ -95,6 +100,16 @@ def _end(turn: Turn) -> None:
         data["errors"] = [failure.to_json() for failure in failures]
     turn.event("run_ended", status=closing.status, data=data)
     turn.command(EndRun(status=closing.status, output=output, error=closing.error))
+
+
+def _output(turn: Turn) -> tuple[JSON, list[Failure]]:
+    """Return the run's output: of a plain action the result of its one task, else what `output_map` gives."""
+    task = turn.program.output_task
+    if task is None:
+        return _render_output(turn)
+    require(turn, turn.program.output_reads)
+    state = turn.task(task)
+    return (result_of(turn, task, state.visits) if state else None), []
 
 
 def _render_output(turn: Turn) -> tuple[dict[str, JSON], list[Failure]]:
@@ -113,7 +128,7 @@ def _render_output(turn: Turn) -> tuple[dict[str, JSON], list[Failure]]:
     return output, failures
 
 
-def _refused(turn: Turn, output: dict[str, JSON]) -> list[Failure]:
+def _refused(turn: Turn, output: JSON) -> list[Failure]:
     schema = turn.program.output
     problems = schema.problems(output) if schema is not None else []
     if not problems:

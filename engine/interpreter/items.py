@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.expressions.compile import EvaluationError
+from dramaturg.engine.interpreter import signals
 from dramaturg.engine.interpreter.commands import CancelOpen, GoOn, Release, Schedule, SettleVisit, SkipItems
 from dramaturg.engine.interpreter.numbers import whole
 from dramaturg.engine.interpreter.plans import NotStarted, Plan, execution, make_plan, render_input, rendered
@@ -23,7 +24,7 @@ from dramaturg.engine.interpreter.scope import Scope, expression_failure
 from dramaturg.engine.interpreter.state import ActionInfo, FanOut, Lineage, Outcome
 from dramaturg.engine.interpreter.transitions import complete
 from dramaturg.engine.interpreter.turn import Ended, Turn
-from dramaturg.engine.language.program import ItemsProgram, TaskProgram
+from dramaturg.engine.language.program import ItemsProgram, TaskProgram, groups_of
 
 #: How items end that do not succeed, in a sentence.
 _WORDS = {
@@ -180,6 +181,7 @@ def _insert(turn: Turn, fan: FanOut, plan: Plan, first: int, rows: Sequence[JSON
         else:
             made = replace(made, status="scheduled", due=None)
         turn.command(made)
+    signals.look(turn, plan.action)
     turn.items[key] = fan = replace(
         fan,
         inserted=fan.inserted + len(rows),
@@ -192,8 +194,8 @@ def _insert(turn: Turn, fan: FanOut, plan: Plan, first: int, rows: Sequence[JSON
     )
     turn.batches.setdefault(key, []).extend((one.item or 0, 0, "failed", one) for one in failures)
     if stopped and not fan.stopped:
-        _stop(turn, fan)
-    _end_if_complete(turn, key)
+        _stop_after_failure(turn, fan)
+    end_if_complete(turn, key)
 
 
 def _passed(following: int, item: int, broken: list[int]) -> tuple[int, list[int]]:
@@ -237,8 +239,8 @@ def settled(
     turn.batches.setdefault(key, []).append((item, attempts, status, error))
     count_attempts(turn, key, attempts)
     if status not in ("succeeded", "skipped") and fan.on_item_failure != "run_all" and not fan.stopped:
-        _stop(turn, fan)
-    _end_if_complete(turn, key)
+        _stop_after_failure(turn, fan)
+    end_if_complete(turn, key)
 
 
 def count_attempts(turn: Turn, key: tuple[str, int], attempts: int) -> None:
@@ -249,14 +251,18 @@ def count_attempts(turn: Turn, key: tuple[str, int], attempts: int) -> None:
 
 
 def stop_all(turn: Turn) -> None:
-    """Stop the fan-outs of a run that closes, but those that are spared."""
+    """Stop the fan-outs and the parallel tasks of a run that closes, but those that are spared."""
     turn.must_stop_items = False
-    if not any(task.with_items for task in turn.program.tasks.values()):
+    if not any(task.with_items or task.members for task in turn.program.tasks.values()):
         return
     for fan in turn.open_fan_outs():
-        if not turn.goes_on(fan.lineage):
-            _stop(turn, fan)
-            _end_if_complete(turn, (fan.task, fan.visit))
+        if turn.goes_on(fan.lineage):
+            continue
+        if turn.program.tasks[fan.task].members:
+            turn.items[fan.task, fan.visit] = replace(fan, stopped=True)
+        else:
+            stop(turn, fan)
+            end_if_complete(turn, (fan.task, fan.visit))
 
 
 def flush(turn: Turn) -> None:
@@ -266,23 +272,20 @@ def flush(turn: Turn) -> None:
         _release(turn, fan)
 
 
-def _stop(turn: Turn, fan: FanOut) -> None:
-    """Let no further item start; what is held is skipped, and with `cancel_started` what runs is cancelled."""
+def stop(turn: Turn, fan: FanOut, *, cancels: bool = False, reason: str = "") -> None:
+    """Let no further item start; what is held is skipped, and with `cancels` what runs is cancelled."""
     key = (fan.task, fan.visit)
     held = fan.inserted - fan.ended - fan.running
     if held:
         turn.command(SkipItems(task=fan.task, visit=fan.visit, first=fan.next))
     turn.items[key] = replace(fan, stopped=True, skipped=fan.skipped + held, next=fan.inserted, broken=())
-    if fan.on_item_failure == "cancel_started" and fan.running and turn.goes_on(fan.lineage):
-        turn.command(
-            CancelOpen(
-                running=True,
-                spared=True,
-                task=fan.task,
-                visit=fan.visit,
-                reason="another item did not succeed",
-            )
-        )
+    if cancels and fan.running:
+        turn.command(CancelOpen(running=True, spared=True, task=fan.task, visit=fan.visit, reason=reason))
+
+
+def _stop_after_failure(turn: Turn, fan: FanOut) -> None:
+    cancels = fan.on_item_failure == "cancel_started" and turn.goes_on(fan.lineage)
+    stop(turn, fan, cancels=cancels, reason="another item did not succeed")
 
 
 def _release(turn: Turn, fan: FanOut) -> None:
@@ -323,13 +326,14 @@ def _report(turn: Turn, key: tuple[str, int]) -> None:
 # --- ending --------------------------------------------------------------------------------------------------
 
 
-def _end_if_complete(turn: Turn, key: tuple[str, int]) -> None:
+def end_if_complete(turn: Turn, key: tuple[str, int]) -> None:
+    """End a visit whose items have all ended."""
     fan = turn.items[key]
     if fan.ended < fan.total:
         return
     _report(turn, key)
     status = outcome_of(turn, fan)
-    error = None if status == "succeeded" else _error_of(fan, status)
+    error = None if status == "succeeded" else error_of(fan, status)
     turn.command(SettleVisit(task=fan.task, visit=fan.visit, status=status, error=error))
     complete(turn, _ended(turn, fan.task, fan.visit, fan.lineage, status, error))
 
@@ -344,27 +348,39 @@ def _ended(
 def outcome_of(turn: Turn, fan: FanOut) -> Outcome:
     """Return how a visit ends whose items have all ended (LANGUAGE 8).
 
-    `cancelled` is not in the rule's words: it is what a closing run did to items that had nothing wrong with them.
+    `cancelled` is not in the rule's words: it is what a closing run, or the group around it, did to items that had
+    nothing wrong with them.
     """
+    if fan.verdict is not None:
+        return "timed_out"
     if fan.succeeded == fan.total:
         return "succeeded"
     if fan.failed:
         return "failed"
     if fan.timed_out:
         return "timed_out"
-    return "failed" if turn.goes_on(fan.lineage) else "cancelled"
+    within = groups_of(turn.program, fan.task)
+    stopped = any(turn.fan_out(name, fan.visit).stopped for name in within)
+    return "cancelled" if stopped or not turn.goes_on(fan.lineage) else "failed"
 
 
-def _error_of(fan: FanOut, status: Outcome) -> Failure:
-    """Return the visit's error: the type of the first item's that did not succeed, and how many there are."""
+def error_of(fan: FanOut, status: Outcome, noun: str = "items") -> Failure:
+    """Return the visit's error: the type of the first item's that did not succeed, and how many there are.
+
+    Args:
+        noun: what is counted; of `tasks` the first is named by its name.
+    """
+    if fan.verdict is not None:
+        return fan.verdict
     counts = {name: getattr(fan, name) for name in ("succeeded", *_WORDS)}
     parts = [f"{counts[name]} {words}" for name, words in _WORDS.items() if counts[name]]
-    message = f"of {fan.total} items {', '.join(parts)}"
+    message = f"of {fan.total} {noun} {', '.join(parts)}"
     first = fan.error
     if first is not None:
-        message += f"; item {first.item}: {first.type}: {first.message}"
+        which = f"item {first.item}" if noun == "items" else f"task {first.task}"
+        message += f"; {which}: {first.type}: {first.message}"
     kind = first.type if first is not None else "Cancelled" if status == "cancelled" else "Failed"
-    details: JSON = {"items": counts}
+    details: JSON = {noun: counts}
     if kind == "Timeout" and first is not None and isinstance(first.details, dict):
         details["kind"] = first.details.get("kind")
     return Failure(type=kind, message=message, details=details, task=fan.task, visit=fan.visit)
@@ -381,4 +397,9 @@ def _first_error(*errors: Failure | None) -> Failure | None:
 
 
 def _weight(failure: Failure) -> tuple[int, int]:
-    return {"Timeout": 1, "Cancelled": 2}.get(failure.type, 0), failure.item or 0
+    return weight_of(failure), failure.item or 0
+
+
+def weight_of(failure: Failure) -> int:
+    """Return how little a failure says of why a visit did not succeed."""
+    return {"Timeout": 1, "Cancelled": 2}.get(failure.type, 0)

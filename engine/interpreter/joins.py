@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.interpreter.state import JoinRound, Key, Lineage
 from dramaturg.engine.interpreter.turn import Token, Turn
-from dramaturg.engine.interpreter.visits import start
+from dramaturg.engine.interpreter.visits import start, start_member
 
 
 def arrive(turn: Turn, token: Token) -> None:
     """Put a token on the task that it is for."""
     task = turn.program.tasks[token.task]
+    if token.visit is not None:
+        start_member(turn, task, token.visit, token.lineage)
+        return
     if task.join is None or token.origin is None:
         start(turn, task, token.lineage)
         return

@@ -21,14 +21,20 @@ from dramaturg.engine.interpreter.state import (
     OUTCOMES,
     UNSET,
     ActionInfo,
+    CancelRequested,
     Continue,
     FanOut,
     Input,
     JoinRound,
     Key,
+    Match,
+    MatchSignals,
     Need,
+    Outcome,
+    Resolved,
     Returned,
     RunState,
+    SignalReceived,
     Started,
     TaskState,
 )
@@ -54,6 +60,12 @@ class Execution:
     result: JSON = None
     error: Failure | None = None
     cancel_requested: bool = False
+    #: What was decided of it while it ran.
+    verdict: Failure | None = None
+    #: Seconds since the opening; from when on a worker may take it.
+    since: float = 0.0
+    #: Its failure waits for a person.
+    parked: bool = False
 
     @property
     def key(self) -> tuple[str, int, int]:
@@ -123,6 +135,10 @@ class Memory:
         #: Seconds since the opening, the run's deadline, how often advance was called and asked for more.
         self.elapsed = 0.0
         self.deadline: tuple[float, float] | None = None
+        #: Deadlines of visits: (task, visit, kind) -> (due, seconds).
+        self.deadlines: dict[tuple[str, int, str], tuple[float, float]] = {}
+        #: Signals that nobody waited for yet, by `seq`: (name, payload).
+        self.signals: dict[int, tuple[str, JSON]] = {}
         self.advances = 0
         self.needs = 0
         self._preload = preload
@@ -159,6 +175,7 @@ class Memory:
             joins=self.joins,
             items={key: ItemCounts.of(fan) for key, fan in self.items.items()},
             open=frozenset(one.key[:2] for one in self.executions.values() if one.made.item == NO_ITEM and not one.over),
+            parked=frozenset(one.key[:2] for one in self.executions.values() if one.parked),
             next_seq=self.run.next_seq,
         )  # fmt: skip
 
@@ -218,9 +235,33 @@ class Memory:
             case commands.GoOn():
                 self.inbox.append(Continue(work=json.loads(json.dumps(command.work))))
             case commands.SetDeadline():
-                self.deadline = (self.elapsed + command.seconds, command.seconds)
+                self._set_deadline(command)
+            case commands.ClearDeadlines():
+                for key in [key for key in self.deadlines if key[:2] == (command.task, command.visit)]:
+                    del self.deadlines[key]
+            case commands.Buffer():
+                self.signals[command.seq] = (command.name, command.payload)
+            case commands.LookForSignals():
+                self.inbox.append(MatchSignals())
+            case commands.Deliver():
+                one = self.by_id[command.execution_id]
+                if one.status == "waiting":
+                    self.finish(one, Answer(result=self.signals.pop(command.seq)[1]), ran=False)
+            case commands.Park():
+                self.executions[command.task, command.visit, NO_ITEM].parked = True
+            case commands.Unpark():
+                for one in self.executions.values():
+                    if command.task is None or one.key[:2] == (command.task, command.visit):
+                        one.parked = False
             case commands.EndRun():
                 self.end = command
+
+    def _set_deadline(self, command: commands.SetDeadline) -> None:
+        due = (self.elapsed + command.seconds, command.seconds)
+        if command.task:
+            self.deadlines[command.task, command.visit, command.kind] = due
+        else:
+            self.deadline = due
 
     def _make(self, made: commands.Schedule) -> None:
         key = (made.task, made.visit, made.item)
@@ -234,6 +275,7 @@ class Memory:
             due=due,
             result=made.result,
             error=made.error,
+            since=self.elapsed,
         )
         self.executions[key] = self.by_id[one.id] = one
         if made.item != NO_ITEM:
@@ -242,6 +284,7 @@ class Memory:
     def _retry(self, command: commands.Retry) -> None:
         one = self.by_id[command.execution_id]
         one.attempt, one.result, one.error, one.cancel_requested = command.attempt, None, None, False
+        one.verdict = None
         self._let_start(one, command.delay)
 
     def _release(self, command: commands.Release) -> None:
@@ -250,10 +293,18 @@ class Memory:
                 self._let_start(one, command.due or 0.0)
 
     def _let_start(self, one: Execution, delay: float) -> None:
-        if one.made.kind == "wait":
-            one.status, one.due = "waiting", self.elapsed + delay + one.made.policy["seconds"]
-        elif delay:
+        if delay and (one.made.kind != "wait" or "awaits" in one.made.policy):
             one.status, one.due = "scheduled", self.elapsed + delay
+        else:
+            self.let_run(one, delay)
+
+    def let_run(self, one: Execution, delay: float = 0.0) -> None:
+        """Let an execution begin whose time has come: as `commands.Release` says, by its kind."""
+        one.since = self.elapsed
+        if one.made.kind == "wait":
+            length = one.made.policy.get("seconds")
+            one.status, one.due = "waiting", None if length is None else self.elapsed + delay + length
+            self.inbox.append(MatchSignals())
         else:
             one.status, one.due = "running" if one.made.kind == "workflow" else "requested", None
 
@@ -264,12 +315,17 @@ class Memory:
             if not named or spared or one.made.kind == "fanout" or one.held:
                 continue
             if one.status in ("requested", "scheduled", "waiting"):
-                self.finish(one, cancelled(command.reason), ran=False)
+                verdict = Answer(status="timed_out", error=command.verdict)
+                self.finish(one, verdict if command.verdict else cancelled(command.reason), ran=False)
             elif one.status == "running" and command.running:
-                one.cancel_requested = True
+                one.cancel_requested, one.verdict = True, command.verdict
 
     def finish(self, one: Execution, answer: Answer, *, ran: bool = True) -> None:
         """Record how an attempt ended; the engine draws its conclusions when the input is applied."""
+        if answer.status == "pending":
+            limit = one.made.timeout
+            one.status, one.due = "waiting", None if limit is None else self.elapsed + limit
+            return
         one.status, one.result, one.error, one.due = "returned", answer.result, answer.error, None
         one.lost += answer.status == "lost"
         task, visit, item = one.key
@@ -288,8 +344,59 @@ class Memory:
                 ran=ran,
                 started_at=later(OPENING, self.elapsed) if ran else None,
                 worker="rehearsal" if ran else None,
+                verdict=one.verdict,
             )
         )
+
+    # --- what people do --------------------------------------------------------------------------------------
+
+    def signal(self, name: str, payload: JSON = None) -> None:
+        """Send the run a signal."""
+        self.inbox.append(SignalReceived(name=name, payload=payload))
+
+    def cancel(self, reason: str = "") -> None:
+        """Ask the run to end as cancelled."""
+        self.inbox.append(CancelRequested(reason=reason))
+
+    def answer(self, task: str, value: JSON) -> None:
+        """Answer the question that a task asks."""
+        self.complete(task, value)
+
+    def complete(self, task: str, result: JSON = None, item: int = NO_ITEM) -> None:
+        """Say how a task that waits ended, or one whose failure nobody handled.
+
+        Raises:
+            LookupError: it does not wait.
+        """
+        self._say(task, item, Answer(result=result))
+
+    def fail(self, task: str, error: Failure | None = None, item: int = NO_ITEM) -> None:
+        """Say that a task that waits failed, or that one whose failure nobody handled did.
+
+        Raises:
+            LookupError: it does not wait.
+        """
+        error = error or Failure(type="Failed", message="a person said so")
+        self._say(task, item, Answer(status="failed", error=error))
+
+    def _say(self, task: str, item: int, answer: Answer) -> None:
+        for one in reversed(self.executions.values()):
+            if (one.made.task, one.made.item) == (task, item) and one.status == "waiting":
+                self.finish(one, answer, ran=one.made.kind != "wait")
+                return
+            if one.made.task == task and one.parked:
+                status: Outcome = "succeeded" if answer.status == "succeeded" else "failed"
+                self.inbox.append(
+                    Resolved(
+                        task=task,
+                        visit=one.made.visit,
+                        status=status,
+                        result=answer.result,
+                        error=answer.error,
+                    )
+                )
+                return
+        raise LookupError(f"task {task!r} waits for nobody")
 
     # --- the view --------------------------------------------------------------------------------------------
 
@@ -310,6 +417,7 @@ class Memory:
             "vars": lambda: dict(self.variables),
             "open_items": lambda: tuple(fan for fan in self.items.values() if fan.ended < fan.total),
             "open_joins": lambda: tuple(one for one in self.joins.values() if not one.fired),
+            "matches": self._matches,
         }
         return whole[kind]() if kind in whole else self._of_visit(str(kind), rest)
 
@@ -322,11 +430,28 @@ class Memory:
             return [self._item(row) for row in self.rows(task, visit)]
         if kind == "error":
             return one.error.to_json() if one.error else None
+        if kind == "status":
+            return one.status
+        if kind == "parked":
+            return one.made.lineage if one.parked else None
         if kind == "execution_id":
             return one.id
         if one.made.kind == "fanout":
             return [row.result for row in self.rows(task, visit)]
         return one.result
+
+    def _matches(self) -> tuple[Match, ...]:
+        free = dict(sorted(self.signals.items()))
+        found: list[Match] = []
+        for one in self.executions.values():
+            if one.status != "waiting" or one.made.policy.get("awaits") != "signal":
+                continue
+            wanted = one.made.policy["signal"]
+            seq = next((seq for seq, (name, _) in free.items() if name == wanted), None)
+            if seq is not None:
+                del free[seq]
+                found.append(Match(execution_id=one.id, seq=seq))
+        return tuple(found)
 
     def _item(self, row: Execution) -> JSON:
         return {

@@ -12,23 +12,18 @@ from typing import TypeVar
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.expressions.compile import Template
+from dramaturg.engine.interpreter import waits
 from dramaturg.engine.interpreter.commands import Schedule
 from dramaturg.engine.interpreter.numbers import number, seconds, whole
 from dramaturg.engine.interpreter.scope import Scope
 from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, Lineage
-from dramaturg.engine.interpreter.times import seconds_until
 from dramaturg.engine.interpreter.turn import Turn
+from dramaturg.engine.interpreter.waits import NotStarted
 from dramaturg.engine.language.program import RetryProgram, TaskProgram
 
+__all__ = ["NotStarted", "Plan", "execution", "limit_of", "make_plan", "render_input", "rendered", "timeout"]
+
 T = TypeVar("T")
-
-
-class NotStarted(Exception):
-    """A task or an item cannot be started."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +39,8 @@ class Plan:
     once: bool = False
     policy: Mapping[str, JSON] = field(default_factory=dict)
     digest: str | None = None
+    schedule_timeout: float | None = None
+    heartbeat_timeout: float | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """Return what :meth:`from_json` reads."""
@@ -62,16 +59,26 @@ def make_plan(turn: Turn, task: TaskProgram, scope: Scope) -> tuple[Plan, Action
         NotStarted, EvaluationError: something cannot be had, or makes no sense.
     """
     info = _find_action(turn, task, scope)
-    timeout = rendered(scope, task.timeout, lambda value: seconds(value, "timeout", zero=False))
+    limit = limit_of(scope, task.timeout, "timeout")
+    limit = info.timeout if limit is None else limit
+    schedule_timeout = limit_of(scope, task.schedule_timeout, "schedule_timeout")
     delay = rendered(scope, task.delay, lambda value: seconds(value, "delay"))
     policy: dict[str, JSON] = {"kind": info.kind, "on_lost": task.on_lost, "retry": _retry(task, info, scope)}
     if delay:
         policy["delay"] = delay
+    if schedule_timeout is not None:
+        policy["schedule_timeout"] = schedule_timeout
+    if limit is not None and info.kind in ("worker", "actor"):
+        policy["limit"] = {"kind": "start_to_close", "seconds": limit}
+    if task.parent_close != "cancel":
+        policy["parent_close"] = task.parent_close
     plan = Plan(
         action=info.ref,
         kind=info.kind,
-        timeout=info.timeout if timeout is None else timeout,
+        timeout=limit,
         delay=delay or None,
+        schedule_timeout=schedule_timeout,
+        heartbeat_timeout=limit_of(scope, task.heartbeat_timeout, "heartbeat_timeout"),
         queue=rendered(scope, task.queue, _text) or info.queue,
         priority=rendered(scope, task.priority, lambda value: whole(value, "priority")) or 0,
         once=task.on_lost == "fail",
@@ -79,6 +86,29 @@ def make_plan(turn: Turn, task: TaskProgram, scope: Scope) -> tuple[Plan, Action
         digest=info.digest,
     )
     return plan, info
+
+
+def limit_of(scope: Scope, template: Template | None, what: str) -> float | None:
+    """Return the seconds of a timeout; None where it is not given.
+
+    Raises:
+        NotStarted, EvaluationError: it makes no sense, or does not render.
+    """
+    return rendered(scope, template, lambda value: seconds(value, what, zero=False))
+
+
+def timeout(kind: str, length: float) -> Failure:
+    """Return the failure of what took longer than so many seconds (`details.kind` of LANGUAGE 5)."""
+    message = _TOO_LONG[kind].format(length)
+    return Failure(type="Timeout", message=message, details={"kind": kind, "seconds": length})
+
+
+_TOO_LONG = {
+    "start_to_close": "it took longer than {:g} s",
+    "schedule_to_start": "no worker took it within {:g} s",
+    "schedule_to_close": "it was not over {:g} s after it began, with all its attempts",
+    "wait": "nothing came within {:g} s",
+}
 
 
 def rendered(scope: Scope, template: Template | None, convert: Callable[[JSON], T]) -> T | None:
@@ -105,7 +135,10 @@ def render_input(task: TaskProgram, info: ActionInfo, scope: Scope) -> dict[str,
         NotStarted: the action's parameters do not allow it; the failure names each problem.
         EvaluationError: it does not render.
     """
-    values = {name: scope.render(template) for name, template in task.input}
+    if task.passes_parameters:
+        values = dict(scope.name("parameters"))
+    else:
+        values = {name: scope.render(template) for name, template in task.input}
     problems = info.parameters.problems(values)
     if problems:
         message = f"{info.ref} refuses its input: " + "; ".join(problems)
@@ -119,12 +152,13 @@ def execution(
     """Return the command that makes an execution.
 
     Raises:
-        NotStarted: a wait whose input does not say how long.
+        NotStarted: a wait whose input does not say what for, or how long.
     """
     status, due, policy = "requested", plan.delay, plan.policy
     if plan.kind == "wait":
-        policy = {**policy, **_wait(plan, values, turn.now)}
-        status, due = "waiting", (plan.delay or 0.0) + policy["seconds"]
+        policy = {**policy, **waits.policy_of(plan.action, values, plan.timeout, turn.now)}
+    if plan.kind == "wait" and not (plan.delay and "awaits" in policy):
+        status, due = "waiting", waits.due_in(policy, plan.delay)
     elif plan.delay:
         status = "scheduled"
     elif plan.kind == "workflow":
@@ -144,8 +178,9 @@ def execution(
         once=plan.once,
         policy=policy,
         lineage=lineage,
-        result={} if plan.kind == "wait" else None,
         digest=plan.digest,
+        schedule_timeout=plan.schedule_timeout,
+        heartbeat_timeout=plan.heartbeat_timeout,
     )
 
 
@@ -166,6 +201,9 @@ def _find_action(turn: Turn, task: TaskProgram, scope: Scope) -> ActionInfo:
     if info is None or not info.enabled:
         problem = "there is no such action" if info is None else "the action is disabled"
         raise NotStarted(Failure(type="UnknownAction", message=f"{ref}: {problem}", details={"action": ref}))
+    if task.nested and info.kind != "workflow":
+        message = f"{ref}: the task is of type workflow, and this is no workflow"
+        raise NotStarted(Failure(type="UnknownAction", message=message, details={"action": ref}))
     return info
 
 
@@ -187,25 +225,3 @@ def _rendered_retry(retry: RetryProgram, scope: Scope) -> JSON:
         "jitter": rendered(scope, retry.jitter, lambda value: number(value, "jitter", most=1.0)) or 0.0,
         "non_retryable": list(retry.non_retryable),
     }
-
-
-def _wait(plan: Plan, values: Mapping[str, JSON], now: str) -> dict[str, JSON]:
-    """Return {"seconds"} of a core.sleep; and "times_out" where the task's timeout comes first."""
-    try:
-        length = _sleep(values, now)
-    except ValueError as error:
-        raise NotStarted(Failure(type="InvalidInput", message=f"{plan.action}: {error}")) from None
-    if plan.timeout is not None and plan.timeout < length:
-        return {"seconds": plan.timeout, "times_out": plan.timeout}
-    return {"seconds": length}
-
-
-def _sleep(values: Mapping[str, JSON], now: str) -> float:
-    length, until = values.get("seconds"), values.get("until")
-    if (length is None) == (until is None):
-        raise ValueError("give either seconds or until")
-    if until is None:
-        return seconds(length, "seconds")
-    if not isinstance(until, str):
-        raise ValueError(f"until must be a time as ISO 8601 text, not {until!r}")
-    return seconds_until(now, until)

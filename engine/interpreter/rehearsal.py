@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dramaturg.engine.errors import JSON, Failure, InternalError
 from dramaturg.engine.interpreter.memory import Answer, Execution, Memory, cancelled
 from dramaturg.engine.interpreter.replay import replay
-from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, Continue, RunTimedOutInput
+from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, Continue, RunTimedOutInput, VisitTimedOut
 from dramaturg.engine.language.program import Program
 from dramaturg.engine.language.schema import ParameterSet
 
@@ -102,6 +102,8 @@ class Rehearsal:
         script: how each attempt of a worker or of a nested run ends.
         choose: which running execution ends next.
         batch: how many inputs one advance gets, where so many are there.
+        absent: whether there is no worker for an execution, so that it stays where it is.
+        react: called when nothing goes on by itself but time; says whether it did something (a signal, an answer).
         programs: nested workflows by ref that are played too, with the same script; those not here are scripted.
         checked: after each advance, compare the history with the tables (slow for long runs).
     """
@@ -115,6 +117,8 @@ class Rehearsal:
         batch: int = 1,
         programs: Mapping[str, Program] | None = None,
         checked: bool = False,
+        absent: Callable[[Execution], bool] = lambda one: False,
+        react: Callable[[Memory], bool] = lambda memory: False,
     ) -> None:
         self.memory = memory
         self.script = script or _echo
@@ -122,6 +126,8 @@ class Rehearsal:
         self.batch = batch
         self.programs = programs or {}
         self.checked = checked
+        self.absent = absent
+        self.react = react
         #: Nested runs that were played, by the id of the execution that they are.
         self.children: dict[int, Memory] = {}
 
@@ -147,7 +153,7 @@ class Rehearsal:
         elif running := self._running():
             self._end(running[self.choose(running)])
         else:
-            return self._wait()
+            return self.react(memory) or self._wait()
         return True
 
     def settle(self) -> None:
@@ -182,11 +188,12 @@ class Rehearsal:
         return [one for one in self.memory.executions.values() if not one.over]
 
     def _running(self) -> list[Execution]:
-        return [one for one in self._open() if one.status == "running" and one.made.kind != "fanout"]
+        counted = ("fanout", "parallel")
+        return [one for one in self._open() if one.status == "running" and one.made.kind not in counted]
 
     def _claim(self) -> None:
         for one in self._open():
-            if one.status == "requested":
+            if one.status == "requested" and not self.absent(one):
                 one.status = "running"
 
     def _end(self, one: Execution) -> None:
@@ -209,7 +216,8 @@ class Rehearsal:
     def _wait(self) -> bool:
         """Move time to the next due moment; return whether there is one."""
         memory = self.memory
-        dues = [one.due for one in self._open() if one.due is not None]
+        dues = [due for one in self._open() if (due := self._due(one)) is not None]
+        dues += [due for due, _ in memory.deadlines.values()]
         if memory.deadline is not None:
             dues.append(memory.deadline[0])
         if not dues:
@@ -218,16 +226,32 @@ class Rehearsal:
         if memory.deadline is not None and memory.deadline[0] <= memory.elapsed:
             memory.inbox.append(RunTimedOutInput(kind="run", seconds=memory.deadline[1]))
             memory.deadline = None
+        for (task, visit, kind), (due, seconds) in tuple(memory.deadlines.items()):
+            if due <= memory.elapsed:
+                del memory.deadlines[task, visit, kind]
+                memory.inbox.append(VisitTimedOut(task=task, visit=visit, kind=kind, seconds=seconds))
         for one in self._open():
-            if one.due is not None and one.due <= memory.elapsed:
+            due_at = self._due(one)
+            if due_at is not None and due_at <= memory.elapsed:
                 self._fall_due(one)
         return True
 
+    @staticmethod
+    def _due(one: Execution) -> float | None:
+        """Return when something happens to it by itself; what no worker takes is given up by its schedule_timeout."""
+        if one.status == "requested" and one.made.schedule_timeout is not None:
+            return one.since + one.made.schedule_timeout
+        return one.due
+
     def _fall_due(self, one: Execution) -> None:
         if one.status == "waiting":
-            self.memory.finish(one, Answer(result=one.made.result), ran=False)
+            asleep = one.made.kind == "wait" and "awaits" not in one.made.policy
+            result: JSON = {} if asleep else None
+            self.memory.finish(one, Answer(status="due", result=result), ran=one.made.kind != "wait")
+        elif one.status == "requested":
+            self.memory.finish(one, Answer(status="unstarted"), ran=False)
         else:
-            one.status, one.due = ("running" if one.made.kind == "workflow" else "requested"), None
+            self.memory.let_run(one)
 
     def _miscounts(self) -> list[str]:
         """Return what the counts of the run say that its rows do not."""
@@ -240,6 +264,13 @@ class Rehearsal:
         if memory.run.open_joins != unfired:
             problems.append(f"open_joins is {memory.run.open_joins}, and {unfired} rounds have not fired")
         for (task, visit), fan in memory.items.items():
+            members = memory.program.tasks[task].members
+            if members:
+                ended = sum(memory.executions[name, visit, NO_ITEM].over for name in members
+                            if (name, visit, NO_ITEM) in memory.executions)  # fmt: skip
+                if fan.ended != ended:
+                    problems.append(f"{fan} says other than its members, of which {ended} have ended")
+                continue
             rows = memory.rows(task, visit)
             running = sum(not one.over and not one.held for one in rows)
             if (fan.inserted, fan.running) != (len(rows), running):

@@ -46,6 +46,8 @@ class Replayed:
     items: Mapping[tuple[str, int], ItemCounts] = field(default_factory=dict)
     #: Visits that have begun and not ended.
     open: frozenset[tuple[str, int]] = frozenset()
+    #: Visits that ended badly and wait for a person.
+    parked: frozenset[tuple[str, int]] = frozenset()
     next_seq: int = 1
 
     def differences(self, other: Replayed) -> list[str]:
@@ -85,6 +87,7 @@ class _Fold:
         self.joins: dict[tuple[str, int], JoinRound] = {}
         self.items: dict[tuple[str, int], ItemCounts] = {}
         self.open: set[tuple[str, int]] = set()
+        self.parked: set[tuple[str, int]] = set()
         self.next_seq = 1
 
     def result(self) -> Replayed:
@@ -96,6 +99,7 @@ class _Fold:
             joins=self.joins,
             items=self.items,
             open=frozenset(self.open),
+            parked=frozenset(self.parked),
             next_seq=self.next_seq,
         )
 
@@ -112,6 +116,9 @@ class _Fold:
             self._close(event.data)
 
     def _close(self, data: Mapping[str, JSON]) -> None:
+        if self.parked:
+            self.parked.clear()
+            self.status = "cancelling" if self.status == "cancelling" else "running"
         closing = data["closing"]
         error = closing.get("error", data.get("error"))
         self.closing = Closing(status=closing["status"], error=Failure.from_json(error) if error else None)
@@ -127,6 +134,13 @@ class _Fold:
     def ended(self, event: Event) -> None:
         self.status = cast(str, event.status)
 
+    def waiting(self, event: Event) -> None:
+        self.status = "waiting"
+        self.parked.add(_visit(event))
+
+    def resumed(self, event: Event) -> None:
+        self.status = "running"
+
     def published(self, event: Event) -> None:
         self.variables.update(event.data["values"])
 
@@ -134,6 +148,7 @@ class _Fold:
         task, visit = _visit(event)
         self.tasks[task] = TaskState(task=task, visits=visit)
         self.open.add((task, visit))
+        self.parked.discard((task, event.data.get("resolves", 0)))
 
     def attempted(self, event: Event) -> None:
         self._count_attempts(_visit(event), event.attempt or 0)
@@ -145,6 +160,14 @@ class _Fold:
             attempts = state.attempts if event.attempt is None else event.attempt
             self.tasks[key[0]] = replace(state, status=cast(str, event.status), attempts=attempts)
         self.open.discard(key)
+        if "group" in event.data:
+            self._count_member((event.data["group"], key[1]), event)
+
+    def _count_member(self, group: tuple[str, int], event: Event) -> None:
+        status = cast(Outcome, event.status)
+        if status == "skipped" and not event.data.get("held"):
+            status = "succeeded"
+        self.items[group] = _counted(self.items[group], status)
 
     def items_scheduled(self, event: Event) -> None:
         if event.data["total"]:
@@ -195,6 +218,8 @@ _HANDLERS: dict[str, Callable[[_Fold, Event], None]] = {
     "run_started": _Fold.started,
     "cancel_requested": _Fold.cancelling,
     "timer_fired": _Fold.cancelling,
+    "run_waiting": _Fold.waiting,
+    "run_resumed": _Fold.resumed,
     "run_ended": _Fold.ended,
     "variables_published": _Fold.published,
     "task_scheduled": _Fold.begun,

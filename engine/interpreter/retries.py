@@ -7,8 +7,11 @@ the first attempt. Attempts whose worker died are made again outside of it, thre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from dramaturg.engine.errors import JSON, Failure
+from dramaturg.engine.expressions.compile import Template, compile_condition
+from dramaturg.engine.expressions.scope import Names
 from dramaturg.engine.interpreter.numbers import LONGEST
 
 #: How often an attempt whose worker died is made again, for each execution (LANGUAGE 4, `on_lost`).
@@ -34,6 +37,17 @@ def lease_lost(lost: int) -> Failure:
         message=f"the worker that had this task stopped answering, {times}; what it did is unknown",
         details={"lost": lost},
     )
+
+
+def condition_of(policy: Mapping[str, JSON] | None) -> Template | None:
+    """Return the condition of an action's policy, which is stored as it is written."""
+    when = None if policy is None else policy.get("when")
+    return None if when is None else _compiled(when)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(when: str | bool) -> Template | None:
+    return compile_condition(when, "retry.when", Names(outcome=True))
 
 
 def retries(

@@ -43,8 +43,20 @@ def second_keys(turn: Turn, reads: Reads) -> Iterator[Key]:
         if state is None:
             continue
         for one in FIELDS if field == "*" else (field,):
-            if one in _BY_VISIT and (one != "items" or turn.program.tasks[task].with_items):
+            if one == "result":
+                yield from result_keys(turn, task, state.visits)
+            elif one in _BY_VISIT and (one != "items" or turn.program.tasks[task].with_items):
                 yield (_BY_VISIT[one], task, state.visits)
+
+
+def result_keys(turn: Turn, task: str, visit: int) -> Iterator[Key]:
+    """Yield the keys of a visit's result; that of a parallel task is made of its members'."""
+    yield ("result", task, visit)
+    members = turn.program.tasks[task].members
+    if members:
+        yield ("items", task, visit)
+    for name in members:
+        yield from result_keys(turn, name, visit)
 
 
 def require(turn: Turn, reads: Reads, more: Iterable[Key] = ()) -> None:
@@ -233,6 +245,9 @@ def result_of(turn: Turn, task: str, visit: int) -> JSON:
 
     A fan-out that ends in this turn: items that are not stored yet have none, so the list is filled up.
     """
+    members = turn.program.tasks[task].members
+    if members and turn.find_fan_out(task, visit) is not None:
+        return {name: result_of(turn, name, visit) for name in members}
     value = known_or_read(turn, ("result", task, visit))
     fan = turn.items.get((task, visit))
     if fan is None:

@@ -50,6 +50,9 @@ NO_ITEM = -1
 #:     ("open_items",)              tuple of FanOut: those that have not ended
 #:     ("open_joins",)              tuple of JoinRound: reached, not fired
 #:     ("action", ref)              ActionInfo, or None: no such action
+#:     ("status", task, visit)      status of the visit's execution, or None   text
+#:     ("matches",)                 tuple of Match: waits and the signals that are there for them
+#:     ("parked", task, visit)      Lineage of a failure that waits for a person, or None
 Key = tuple[str | int, ...]
 
 View = Mapping[Key, object]
@@ -104,6 +107,8 @@ class RunState:
     #: `seq` of the next history event; the first is 1.
     next_seq: int = 1
     closing: Closing | None = None
+    #: Visits that ended badly and wait for a person (`unhandled_failure: wait`).
+    parked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +139,7 @@ class JoinRound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FanOut:
-    """One visit of a task with items: counts only, never the items themselves."""
+    """One visit of a task with items, or of a parallel one: counts only, never the items themselves."""
 
     task: str
     visit: int
@@ -161,6 +166,8 @@ class FanOut:
     broken: tuple[int, ...] = ()
     #: Error of the first item that did not succeed, with its place; the visit's own error is made of it.
     error: Failure | None = None
+    #: The time for the visit is over: how it will end, whatever its items do.
+    verdict: Failure | None = None
 
     @property
     def ended(self) -> int:
@@ -173,12 +180,14 @@ class ActionInfo:
     """What the interpreter knows of an action: immutable, as it was when the outermost run started."""
 
     ref: str
-    #: worker: a task actor does it; workflow: a nested run; wait: the engine itself (core.sleep and its kin).
-    kind: Literal["worker", "workflow", "wait"]
+    #: worker: a task actor does it; actor: one of the user's own; workflow: a nested run; wait: nobody, it ends by
+    #: itself (core.sleep and its kin); engine: the engine, at once (core.start, core.signal).
+    kind: Literal["worker", "actor", "workflow", "wait", "engine"]
     parameters: ParameterSet
     enabled: bool = True
     timeout: float | None = None
-    #: Plain numbers: {count, delay, backoff, factor, max_delay, jitter, non_retryable}; None: no retries.
+    #: Plain numbers: {count, delay, backoff, factor, max_delay, jitter, non_retryable}, and `when` as it is written;
+    #: None: no retries.
     retry: Mapping[str, JSON] | None = None
     queue: str = "default"
     #: Revision of a nested workflow.
@@ -204,7 +213,8 @@ class Returned:
     #: NO_ITEM without items.
     item: int
     attempt: int
-    #: An outcome, or "lost": the worker died.
+    #: An outcome; "lost": the worker died; "due": what it waited for did not come in time, or its time has come
+    #: (core.sleep); "unstarted": no worker took it in time.
     status: str
     error: Failure | None
     lineage: Lineage
@@ -217,6 +227,8 @@ class Returned:
     #: ISO 8601 UTC, when the attempt started; None where it did not run.
     started_at: str | None = None
     worker: str | None = None
+    #: What was decided of it while it ran (CancelOpen.verdict): it ends so, whatever it reports.
+    verdict: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +249,53 @@ class RunTimedOutInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VisitTimedOut:
+    """The time for a visit, with all its attempts and items, is over."""
+
+    task: str
+    visit: int
+    #: schedule_to_close, or start_to_close of a parallel task.
+    kind: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalReceived:
+    """Somebody sent the run a signal."""
+
+    name: str
+    payload: JSON = None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchSignals:
+    """Waits may have begun, or signals come, since somebody looked last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A person says how a task ended that failed, and that nobody handled."""
+
+    task: str
+    visit: int
+    #: succeeded | failed
+    status: Outcome
+    result: JSON = None
+    error: Failure | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A signal that is there, and the execution that waits for it."""
+
+    execution_id: int
+    #: `seq` of its `signal_received`.
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Continue:
     """Go on where an earlier decision stopped so as not to hold the run's lock for long."""
 
@@ -244,4 +303,14 @@ class Continue:
     work: JSON
 
 
-Input = Started | Returned | CancelRequested | RunTimedOutInput | Continue
+Input = (
+    Started
+    | Returned
+    | CancelRequested
+    | RunTimedOutInput
+    | VisitTimedOut
+    | SignalReceived
+    | MatchSignals
+    | Resolved
+    | Continue
+)

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.expressions.compile import EvaluationError
+from dramaturg.engine.interpreter.commands import ClearDeadlines, Park
 from dramaturg.engine.interpreter.ending import close
-from dramaturg.engine.interpreter.scope import Scope, expression_failure, require
-from dramaturg.engine.interpreter.state import Key, Lineage, TaskState
+from dramaturg.engine.interpreter.scope import Scope, expression_failure, require, result_keys
+from dramaturg.engine.interpreter.state import Lineage, TaskState
 from dramaturg.engine.interpreter.turn import Ended, Token, Turn
 from dramaturg.engine.language.program import TransitionProgram
 
@@ -28,7 +29,15 @@ def complete(turn: Turn, ended: Ended) -> None:
     """Record that a visit has ended, and follow its transitions unless the run is closing."""
     name, visit = ended.task.name, ended.visit
     turn.known["error", name, visit] = ended.error.to_json() if ended.error else None
+    turn.known["status", name, visit] = ended.status
     _update_state(turn, ended)
+    if ended.task.total_timeout is not None or ended.task.members:
+        turn.command(ClearDeadlines(task=name, visit=visit))
+    if ended.task.group is not None:
+        # What follows from it is its group's affair.
+        _record(turn, ended)
+        turn.members.append(ended)
+        return
     if not turn.goes_on(ended.lineage):
         _record(turn, ended)
         return
@@ -52,13 +61,18 @@ def _update_state(turn: Turn, ended: Ended) -> None:
 
 
 def _record(turn: Turn, ended: Ended) -> None:
+    data: dict[str, JSON] = {"error": ended.error.to_json()} if ended.error else {}
+    if ended.task.group is not None:
+        data["group"] = ended.task.group
+        if ended.held:
+            data["held"] = True
     turn.event(
         "task_completed",
         task=ended.task.name,
         visit=ended.visit,
         attempt=ended.attempts,
         status=ended.status,
-        data={"error": ended.error.to_json()} if ended.error else None,
+        data=data,
     )
 
 
@@ -71,8 +85,9 @@ def _evaluate(turn: Turn, ended: Ended) -> Fired:
     task = ended.task
     if not task.next:
         return []
-    own: tuple[Key, ...] = (("result", task.name, ended.visit),) if task.exit_reads.result else ()
-    require(turn, task.exit_reads, own)
+    require(turn, task.exit_reads)
+    if task.exit_reads.result:
+        turn.require(result_keys(turn, task.name, ended.visit))
     changes: dict[str, JSON] = {}
     scope = Scope(turn, ended=ended, changes=changes)
     fired: Fired = []
@@ -110,8 +125,19 @@ def _lead_on(turn: Turn, ended: Ended, fired: list[TransitionProgram]) -> None:
             lineage = Lineage(joins=lineage.joins, spared=True)
         tokens += [Token(task=name, origin=ended.task.name, lineage=lineage) for name in transition.targets]
     if ended.status in UNHAPPY and not any(transition.handles for transition in fired):
-        close(turn, ended.status, ended.error)
+        if turn.program.unhandled_failure == "wait" and not ended.final and turn.closing is None:
+            _park(turn, ended)
+        else:
+            close(turn, ended.status, ended.error)
     turn.queue.extend(tokens)
+
+
+def _park(turn: Turn, ended: Ended) -> None:
+    """Let a failure that nobody handled wait for a person (LANGUAGE 3, `unhandled_failure`)."""
+    turn.parked += 1
+    turn.status = "waiting"
+    turn.event("run_waiting", task=ended.task.name, visit=ended.visit)
+    turn.command(Park(task=ended.task.name, visit=ended.visit))
 
 
 def _told_to_fail(ended: Ended) -> Failure:

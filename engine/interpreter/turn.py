@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from dramaturg.engine.errors import JSON, Failure
+from dramaturg.engine.errors import JSON, Failure, InternalError
 from dramaturg.engine.interpreter.commands import Command, Decision
 from dramaturg.engine.interpreter.events import Event
 from dramaturg.engine.interpreter.state import (
@@ -35,6 +35,11 @@ from dramaturg.engine.interpreter.state import (
     View,
 )
 from dramaturg.engine.language.program import Program, TaskProgram
+
+#: Kinds of keys that nothing is stored of before a run has begun.
+_OF_A_RUN = frozenset(
+    {"var", "vars", "task", "join", "items", "open_items", "open_joins", "status", "parked", "matches"}
+)
 
 
 class Missing(Exception):
@@ -53,6 +58,8 @@ class Token:
     #: Task whose completion made it; None at the start of the run.
     origin: str | None
     lineage: Lineage
+    #: Of a task inside a parallel one: the visit that it makes, which is its group's; None: a new one.
+    visit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +73,10 @@ class Ended:
     error: Failure | None
     #: None for a fan-out, whose items have attempts of their own.
     attempts: int | None
+    #: A task inside a parallel one that was not let start, since the others were stopped.
+    held: bool = False
+    #: A person said so: it does not wait for one again.
+    final: bool = False
 
 
 class Entropy:
@@ -124,6 +135,7 @@ class Turn:
         self.open = run.open
         self.open_joins = run.open_joins
         self.closing = run.closing
+        self.parked = run.parked
         #: Nothing of the run is stored yet: what this turn has not written does not exist.
         self.fresh = run.status == "requested"
         self.ended = False
@@ -146,6 +158,11 @@ class Turn:
         self.delays: dict[tuple[str, int], float | None] = {}
         #: What is still to be done, and how many visits ended without anybody having worked on them.
         self.queue: deque[Token] = deque()
+        #: Tasks inside parallel ones that have ended and are not counted yet.
+        self.members: deque[Ended] = deque()
+        #: Failures that a person has decided on in this turn, and whether signals were matched in it.
+        self.unparked: set[tuple[str, int]] = set()
+        self.matched = False
         self.completed_alone = 0
 
     # --- reading ---------------------------------------------------------------------------------------------
@@ -164,7 +181,7 @@ class Turn:
         if key in self.view or key in self.known:
             return True
         kind = key[0]
-        if self.fresh and kind in ("var", "vars", "task", "join", "items", "open_items", "open_joins"):
+        if self.fresh and kind in _OF_A_RUN:
             return True
         if kind == "var":
             return key[1] in self.variables or ("vars",) in self.view
@@ -212,10 +229,17 @@ class Turn:
         return cast("JoinRound | None", self._stored(("join", task, number)))
 
     def fan_out(self, task: str, visit: int) -> FanOut:
-        """Return the counts of a visit that has items."""
+        """Return the counts of a visit that has items, or that is of a parallel task."""
+        found = self.find_fan_out(task, visit)
+        if found is None:
+            raise InternalError(f"visit {visit} of task {task!r} has no counts")
+        return found
+
+    def find_fan_out(self, task: str, visit: int) -> FanOut | None:
+        """Return the counts of a visit; None if it has none (it ended at once)."""
         if (task, visit) in self.items:
             return self.items[task, visit]
-        return cast(FanOut, self.read(("items", task, visit)))
+        return cast("FanOut | None", self._stored(("items", task, visit)))
 
     def open_fan_outs(self) -> list[FanOut]:
         """Return the fan-outs that have not ended, in order of their start."""
@@ -285,6 +309,7 @@ class Turn:
         self.tasks[task] = TaskState(task=task, visits=visit)
         for kind in ("result", "error", "task_items", "execution_id"):
             self.known[kind, task, visit] = None
+        self.known["status", task, visit] = "scheduled"
 
     def command(self, command: Command) -> None:
         """Ask the store for something."""
@@ -300,6 +325,7 @@ class Turn:
                 open_joins=self.open_joins,
                 next_seq=self.run.next_seq + len(self.events),
                 closing=self.closing,
+                parked=self.parked,
             ),
             events=tuple(self.events),
             variables=self.variables,
