@@ -6,7 +6,9 @@ from the folder it stands in.
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,8 +47,10 @@ class Settings(BaseSettings):
     lease: float = Field(default=30.0, gt=0)
     #: Whether the worker that completes a task goes on with the next one itself.
     eager: bool = True
-    #: A Fernet key for secret parameters and stored secrets.
-    secret_key: str | None = None
+    #: Fernet keys for secret parameters and stored secrets, separated by commas: the first seals, all of them open.
+    secret_key: str | None = Field(default=None, repr=False)
+    #: A file with such keys, separated by commas or lines; they come behind those of `secret_key`.
+    secret_key_file: Path | None = None
     #: SQLite only: NORMAL is safe against a killed process, FULL against a power cut as well.
     sqlite_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     #: Seconds between asking a process to stop (SIGTERM) and making it (SIGKILL).
@@ -70,6 +74,12 @@ class Settings(BaseSettings):
     def _split_names(cls, value: Any) -> Any:
         return tuple(n.strip() for n in value.split(",") if n.strip()) if isinstance(value, str) else value
 
+    @field_validator("secret_key")
+    @classmethod
+    def _are_keys(cls, value: str | None) -> str | None:
+        _keys(value or "")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -83,6 +93,25 @@ class Settings(BaseSettings):
         found = next((d / "dramaturg.toml" for d in _upwards() if (d / "dramaturg.toml").is_file()), None)
         toml = (InitSettingsSource(settings_cls, init_kwargs=_from_file(found)),) if found else ()
         return (init_settings, env_settings, *toml)
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """Return the Fernet keys; none where no setting gives any.
+
+        Raises:
+            UsageError: the file can't be read, or holds something else.
+        """
+        file = self.secret_key_file
+        if file is None:
+            return _keys(self.secret_key or "")
+        try:
+            kept = _keys(file.read_text(encoding="utf-8"))
+            if not kept:
+                raise ValueError("there is no key in it")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"secret_key_file {file}: {reason}") from None
+        return (*_keys(self.secret_key or ""), *kept)
 
     @property
     def resolved_database_url(self) -> str:
@@ -130,10 +159,31 @@ def _from_file(file: Path) -> dict[str, Any]:
         packs = [part for part in packs.split(os.pathsep) if part]
     if isinstance(packs, list):
         values["packs"] = [str(file.parent / p) if isinstance(p, str) else p for p in packs]
+    key_file = values.get("secret_key_file")
+    if isinstance(key_file, str):
+        values["secret_key_file"] = str(file.parent / key_file)
     url = values.get("database_url")
     if isinstance(url, str) and url.startswith(SQLITE) and url not in (SQLITE, f"{SQLITE}:memory:"):
         values["database_url"] = f"{SQLITE}{file.parent / url.removeprefix(SQLITE)}"
     return values
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    """Return the Fernet keys that a text lists.
+
+    Raises:
+        ValueError: one is none; the message does not repeat it.
+    """
+    keys = tuple(key for key in re.split(r"[,\s]+", text) if key)
+    for number, key in enumerate(keys, start=1):
+        try:
+            fits = len(base64.b64decode(key, altchars=b"-_", validate=True)) == 32
+        except ValueError:
+            fits = False
+        if not fits:
+            which = "it" if len(keys) == 1 else f"number {number} of {len(keys)}"
+            raise ValueError(f"{which} is no Fernet key: 32 random bytes as URL-safe base64")
+    return keys
 
 
 def _upwards() -> Iterator[Path]:

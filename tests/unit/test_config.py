@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -73,3 +74,46 @@ def test_a_setting_that_makes_no_sense_is_named(folder: Path, text: str, told: s
     (folder / "dramaturg.toml").write_text(text)
     with pytest.raises(UsageError, match=told):
         load_settings()
+
+
+KEYS = [base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in range(3)]
+
+
+def test_secret_keys_come_from_the_setting_and_from_a_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the setting first; a relative file counts from the folder of dramaturg.toml."""
+    assert load_settings().secret_keys == ()
+    monkeypatch.setenv("DRAMATURG_SECRET_KEY", f"{KEYS[0]}, {KEYS[1]}")
+    assert load_settings().secret_keys == (KEYS[0], KEYS[1])
+    (folder / "key").write_text(KEYS[2] + "\n")
+    (folder / "dramaturg.toml").write_text('secret_key_file = "key"\n')
+    assert load_settings().secret_keys == tuple(KEYS)
+    monkeypatch.setenv("DRAMATURG_SECRET_KEY", "")
+    assert load_settings().secret_keys == (KEYS[2],)
+
+
+def test_what_is_no_key_is_refused_and_not_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a password that somebody put there."""
+    monkeypatch.setenv("DRAMATURG_SECRET_KEY", f"{KEYS[0]},hunter2")
+    with pytest.raises(UsageError, match=r"secret_key: .*number 2 of 2 is no Fernet key") as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.delenv("DRAMATURG_SECRET_KEY")
+    monkeypatch.setenv("DRAMATURG_SECRET_KEY_FILE", str(folder / "key"))
+    for text, reason in (
+        (None, "No such file"),
+        ("hunter2", "it is no Fernet key"),
+        ("\n", "there is no key in it"),
+    ):
+        if text is not None:
+            (folder / "key").write_text(text)
+        with pytest.raises(UsageError, match=f"secret_key_file .*: {reason}") as refused:
+            _ = load_settings().secret_keys
+        assert "hunter2" not in str(refused.value)
+
+
+def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings turn up in tracebacks."""
+    monkeypatch.setenv("DRAMATURG_SECRET_KEY", KEYS[1])
+    assert KEYS[1] not in repr(load_settings())
