@@ -124,28 +124,34 @@ def seen_of(memory: Memory, order: Order) -> Seen:
         "variables": dict(memory.variables),
         "visits": [],
     }
+    attempts = _attempts(memory)
     for event in memory.events("task_completed"):
         one = memory.executions[str(event.task), event.visit or 0, NO_ITEM]
         rows = memory.rows(one.made.task, one.made.visit)
         result = [row.result for row in rows] if one.made.kind == "fanout" else one.result
         facts["visits"].append(one.key[:2])
-        facts[f"{event.task} {event.visit}"] = (
-            one.status,
-            _type(one.error),
-            memory_attempts(memory, one),
-            result,
-        )
+        facts[f"{event.task} {event.visit}"] = (one.status, _type(one.error), attempts.get(one.key), result)
         for row in rows:
-            facts[f"{event.task} {event.visit} item {row.made.item}"] = (row.status, _type(row.error), row.result)
+            ended = (row.status, _type(row.error), attempts.get(row.key, 0), row.result)
+            facts[f"{event.task} {event.visit} item {row.made.item}"] = ended
+    for name, task in memory.tasks.items():
+        facts[f"latest {name}"] = (task.visits, task.status, task.attempts)
     facts["visits"].sort()
     return Seen(facts, order.trace)
 
 
-def memory_attempts(memory: Memory, one: Execution) -> int | None:
-    """Return how many attempts the history counts for a visit."""
-    return next(
-        event.attempt for event in memory.events("task_completed", one.made.task) if event.visit == one.made.visit
-    )
+def _attempts(memory: Memory) -> dict[tuple[str, int, int], int]:
+    """Return how many attempts the history counts for each visit and item."""
+    found: dict[tuple[str, int, int], int] = {}
+    for event in memory.events("items_completed"):
+        whole = (str(event.task), event.visit or 0, NO_ITEM)
+        for item, attempts, _ in event.data["items"]:
+            found[*whole[:2], item] = attempts
+            found[whole] = max(found.get(whole, 0), attempts)
+    for event in memory.events("task_completed"):
+        key = (str(event.task), event.visit or 0, NO_ITEM)
+        found[key] = found.get(key, 0) if event.attempt is None else event.attempt
+    return found
 
 
 def _errors(memory: Memory) -> list[tuple[Any, ...]]:
@@ -180,7 +186,11 @@ def by_model(case: Case) -> Seen:
         facts[f"{visit.task} {visit.number}"] = (visit.status, error, visit.attempts, visit.result)
         for work in visit.works if visit.fans_out else ():
             error = (work.error or {}).get("type")
-            facts[f"{visit.task} {visit.number} item {work.item}"] = (work.status, error, work.result)
+            attempts = 0 if work.status == "skipped" else work.attempt
+            facts[f"{visit.task} {visit.number} item {work.item}"] = (work.status, error, attempts, work.result)
+        facts[f"latest {visit.task}"] = max(
+            (one.number, one.status, one.attempts) for one in run.visits_of(visit.task)
+        )
     return Seen(facts, run.order.trace)
 
 

@@ -14,9 +14,9 @@ PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_b
 #: What an example says itself is explanation enough.
 PHASES = [Phase.explicit, Phase.generate, Phase.shrink]
 
-COMMON = settings(deadline=None, database=None, suppress_health_check=PATIENT, phases=PHASES)
+COMMON = settings(deadline=None, database=None, suppress_health_check=PATIENT, phases=PHASES, report_multiple_bugs=False)
 settings.register_profile("ci", COMMON, derandomize=True, max_examples=100)
 settings.register_profile(
-    "deep", COMMON, max_examples=int(os.environ.get("DEEP_EXAMPLES", "20000")), print_blob=True
+    "deep", COMMON, max_examples=int(os.environ.get("DEEP_EXAMPLES", "20000"))
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -41,6 +41,7 @@ class Work:
     item: int
     #: held (an item whose turn has not come), delayed, requested, running, waiting, returned; then an outcome.
     status: str
+    input: dict[str, Any] = field(default_factory=dict)
     attempt: int = 1
     lost: int = 0
     due: float | None = None
@@ -136,6 +137,8 @@ class Run:
                 if not self.over:
                     apply()
                     self.go_on()
+            for visit in self.visits:
+                self.let_items_in(visit)
         elif running:
             chosen = self.order.choose([work.place for work in running])
             work = next(work for work in running if work.place == chosen)
@@ -233,7 +236,7 @@ class Run:
         visit.stopped = True
         for work in visit.works:
             if work.status == "held":
-                work.status = "skipped"
+                work.status, work.error = "skipped", None
             elif work.status in ("delayed", "requested", "waiting"):
                 self.returns(work, Ending("cancelled", None, "Cancelled"))
             elif work.status == "running" and running:
@@ -305,7 +308,7 @@ class Run:
         if ends is not None:
             self.complete(visit, ends, [] if visit.fans_out else None, None)
         elif visit.fans_out:
-            self.let_items_in(visit)
+            self.begin_items(visit)
         else:
             self.let_start(visit.works[0], seconds(self.render_own(visit, task.get("delay", 0))))
 
@@ -318,14 +321,13 @@ class Run:
         if task.get("action") is None:
             return "succeeded"
         self.prepare_action(task)
-        self.check_input(task, render(task.get("input", {}), self.names()))
-        visit.works = [Work(visit, -1, "held")]
+        visit.works = [Work(visit, -1, "held", self.render_input(task))]
         return None
 
     def prepare_items(self, visit: Visit, task: dict[str, Any]) -> str | None:
         items = render(task["with_items"], self.names())
         if not isinstance(items, list):
-            raise NotStarted("InvalidInput")
+            raise NotStarted("ExpressionError")
         visit.fans_out = True
         self.prepare_action(task)
         if "concurrency" in task:
@@ -337,10 +339,10 @@ class Run:
             work = Work(visit, index, "held")
             visit.works.append(work)
             try:
-                self.check_input(task, render(task.get("input", {}), self.names(item=item, index=index)))
+                work.input = self.render_input(task, item=item, index=index)
             except (Fault, NotStarted) as error:
                 type = "ExpressionError" if isinstance(error, Fault) else error.type
-                work.status, work.attempt, work.error = "failed", 0, self.failure(visit, type, index)
+                work.attempt, work.error = 0, self.failure(visit, type, index)
         return None if items else "succeeded"
 
     def prepare_action(self, task: dict[str, Any]) -> None:
@@ -351,11 +353,13 @@ class Run:
         for number in ("count", "delay"):
             render(task.get("retry", {}).get(number), self.names())
 
-    def check_input(self, task: dict[str, Any], given: dict[str, Any]) -> None:
-        """Refuse what the one action that declares parameters does not allow."""
+    def render_input(self, task: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Return a task's input; what the one action that declares parameters does not allow is refused."""
+        given = render(task.get("input", {}), self.names(**more))
         n = given.get("n")
         if task["action"] == "t.strict" and (set(given) != {"n"} or not isinstance(n, int) or isinstance(n, bool)):
             raise NotStarted("InvalidInput")
+        return given
 
     def render_own(self, visit: Visit, value: Any) -> Any:
         return render(value, self.names())
@@ -367,7 +371,7 @@ class Run:
         """Let work start now, or after a delay; a sleep waits by itself."""
         task = self.tasks[work.visit.task]
         if task["action"] == "core.sleep":
-            work.status, work.due = "waiting", self.elapsed + delay + float(task["input"]["seconds"])
+            work.status, work.due = "waiting", self.elapsed + delay + seconds(work.input["seconds"])
         elif delay:
             work.status, work.due = "delayed", self.elapsed + delay
         else:
@@ -430,22 +434,33 @@ class Run:
 
     # --- items -----------------------------------------------------------------------------------------------
 
-    def let_items_in(self, visit: Visit) -> None:
-        """Let as many items start as may run at once; one that could not be started stops the others."""
-        if any(work.status == "failed" and work.attempt == 0 for work in visit.works):
-            self.item_stops_others(visit, self.tasks[visit.task])
+    def begin_items(self, visit: Visit) -> None:
+        """Let the first items start; one that cannot be started has failed as soon as it is looked at."""
         for work in visit.works:
-            at_work = sum(not one.over and one.status != "held" for one in visit.works)
-            if work.status == "held" and not visit.stopped and (
-                visit.concurrency is None or at_work < visit.concurrency
-            ):
-                self.let_start(work, seconds(render(self.tasks[visit.task].get("delay", 0), self.names())))
+            if work.status == "held" and work.error is not None:
+                work.status = "failed"
+                self.item_stops_others(visit, self.tasks[visit.task])
+            elif work.status == "held" and self.has_room(visit):
+                self.let_item_start(work)
         self.see_whether_all_items_ended(visit)
+
+    def let_items_in(self, visit: Visit) -> None:
+        """Let further items start, in order, while there is room."""
+        for work in visit.works:
+            if work.status == "held" and self.has_room(visit):
+                self.let_item_start(work)
+
+    def has_room(self, visit: Visit) -> bool:
+        at_work = sum(not one.over and one.status != "held" for one in visit.works)
+        return visit.concurrency is None or at_work < visit.concurrency
+
+    def let_item_start(self, work: Work) -> None:
+        self.let_start(work, seconds(render(self.tasks[work.visit.task].get("delay", 0), self.names())))
 
     def item_ended(self, visit: Visit, task: dict[str, Any], status: str) -> None:
         if status != "succeeded":
             self.item_stops_others(visit, task)
-        self.let_items_in(visit)
+        self.see_whether_all_items_ended(visit)
 
     def item_stops_others(self, visit: Visit, task: dict[str, Any]) -> None:
         """LANGUAGE 4, `on_item_failure`."""
@@ -455,7 +470,7 @@ class Run:
         visit.stopped = True
         for work in visit.works:
             if work.status == "held":
-                work.status = "skipped"
+                work.status, work.error = "skipped", None
         if policy == "cancel_started":
             self.stop(visit, running=True)
 
@@ -471,10 +486,10 @@ class Run:
             status = "cancelled"
         else:
             status = "timed_out" if "timed_out" in seen and "failed" not in seen else "failed"
-        error = next(
-            (work.error for kind in ("failed", "timed_out", "cancelled") for work in visit.works if work.status == kind),
-            self.failure(visit, "Cancelled"),
-        )
+        errors = [work.error for work in visit.works if work.error is not None]
+        weights = {"Timeout": 1, "Cancelled": 2}
+        type = min((one["type"] for one in errors), key=lambda one: weights.get(one, 0), default="Cancelled")
+        error = self.failure(visit, type)
         self.complete(visit, status, [work.result for work in visit.works], None if status == "succeeded" else error)
 
     # --- completion ------------------------------------------------------------------------------------------
@@ -492,7 +507,7 @@ class Run:
             fired = self.fire(visit)
         except Fault:
             self.variables = before
-            self.close("failed", {"type": "ExpressionError", "task": visit.task, "visit": visit.number})
+            self.close("failed", {**self.failure(visit, "ExpressionError"), "in": "next"})
             return
         handled = any(do and do != ["continue"] for do in fired)
         for do in fired:

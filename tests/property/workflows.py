@@ -99,7 +99,7 @@ def works(draw: st.DrawFn, risky: bool = True) -> dict[str, Any]:
     if kind == "core.sleep":
         return {**task, "input": {"seconds": draw(st.integers(1, 3))}}
     if kind == "items":
-        task["action"] = draw(st.sampled_from(["t.work", "t.work", "t.nested", "core.sleep"]))
+        task["action"] = draw(st.sampled_from(["t.work", "t.work", "t.nested"]))
         task |= draw(ITEMS)
         if task["action"] == "core.sleep":
             task["input"] = {"seconds": "{{ index + 1 }}"}
