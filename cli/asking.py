@@ -65,8 +65,10 @@ def _value(
         text = _line(f"{visible(name)}{about}: ").strip()
         if not text and schema is not None and "default" in schema:
             return (schema["default"],)
-        if not text and not required:
-            return ()
+        if not text:
+            if not required:
+                return ()
+            continue
         try:
             value = _read(text, schema)
         except ValueError as error:

@@ -47,8 +47,13 @@ def where(record: Record) -> str:
     text = visible(str(record["task"]))
     if (record.get("visit") or 1) > 1:
         text += f" #{record['visit']}"
+    return f"{text}, item {record['item']}" if is_item(record) else text
+
+
+def is_item(record: Record) -> bool:
+    """Return whether it is an item of a fan-out that waits: the tree has no line for it."""
     item = record.get("item")
-    return text if item is None or item < 0 else f"{text}, item {item}"
+    return item is not None and item >= 0
 
 
 def what(record: Record, now: datetime | None = None) -> str:

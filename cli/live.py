@@ -96,12 +96,16 @@ class LiveView:
 
     def _hints(self, awaits: Sequence[Record]) -> list[Text]:
         """Return what to type, so that what waits goes on: a line each, of a few."""
-        told = [(a, " | ".join(awaiting.commands(a, self._run_id))) for a in awaits[:HINTS]]
-        hints = [self._remark(f"{awaiting.where(a)} -> {typed}") for a, typed in told]
+        hints = [self._remark(self._hint(record)) for record in awaits[:HINTS]]
         if len(awaits) > HINTS:
             more = f"{len(awaits) - HINTS} more -> dramaturg show {self._run_id} --awaits"
             hints.append(self._remark(more))
         return hints
+
+    def _hint(self, record: Record) -> str:
+        if awaiting.is_item(record):
+            return awaiting.sentence(record, self._run_id)
+        return f"{awaiting.where(record)} -> {' | '.join(awaiting.commands(record, self._run_id))}"
 
     def _remark(self, remark: str) -> Text:
         from rich.text import Text

@@ -206,6 +206,70 @@ def test_a_run_on_which_nobody_works_is_remarked_upon(
     assert len(view.closed) == 1
 
 
+def signal(number: int, **more: Any) -> dict[str, Any]:
+    """Return a wait as `Service.awaits` gives it."""
+    known = {"kind": "signal", "name": "go", "task": "gate", "visit": 1, "execution_id": number}
+    return {**known, "since": f"2026-03-01T12:00:0{number % 10}Z", "until": None, **more}
+
+
+def test_plain_view_says_once_what_somebody_has_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to type; the task's own line would say the same; another attempt is another thing."""
+    stream = io.StringIO()
+    view = PlainView(output(stream, monkeypatch), lambda: NOW, lambda: 0.0, run_id="r 1")
+    first = signal(1)
+    waiting = Node(row=node("gate", "waiting").row, awaits=first)
+    for awaits in ([first], [first], [first, signal(2, item=3, run_id="n")], []):
+        view.update((waiting,), "", awaits)
+    view.update((node("gate", "succeeded"),), "", [])
+    view.close((node("gate", "succeeded"),), [signal(1, since="later")])
+    assert [line.partition("] ")[2] for line in stream.getvalue().splitlines()] == [
+        "gate waits for signal 'go' -> dramaturg signal 'r 1' go [JSON]",
+        "gate, item 3 waits for signal 'go' -> dramaturg signal n go [JSON]",
+        "gate: succeeded",
+        "gate waits for signal 'go' -> dramaturg signal 'r 1' go [JSON]",
+    ]
+
+
+def test_plain_view_tells_of_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a fan-out."""
+    stream, time = io.StringIO(), 0.0
+    view = PlainView(output(stream, monkeypatch), lambda: NOW, lambda: time)
+    for done in range(400):
+        time = done / 100
+        view.update((node("look", "running", progress=done / 400, message=f"part {done}"),), "")
+    view.update((node("look", "succeeded", progress=0.99),), "")
+    lines = [line.partition("] ")[2] for line in stream.getvalue().splitlines()]
+    assert lines == ["look: running, 0% part 0", "look: running, 50% part 200", "look: succeeded"]
+
+
+def test_live_view_shows_what_to_type_below_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line each, of a few; in the last picture too, of a run that has not ended."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("LINES", "12")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    view = LiveView(output(stream, monkeypatch), lambda: NOW, run_id="r")
+    nodes = tuple(node(f"t{n}", "running") for n in range(200))
+    view.update(nodes, "", [signal(0, item=0), *(signal(n, task=f"gate{n}") for n in range(1, 8))])
+    text = stream.getvalue()
+    assert text.count("\n") < 12
+    assert "gate, item 0 waits for signal 'go' -> dramaturg signal r go [JSON]" in text
+    assert "gate4 -> dramaturg signal r go [JSON]" in text
+    assert "gate5" not in text
+    assert "3 more -> dramaturg show r --awaits" in text
+    view.close((node("gate", "waiting"),), [signal(1)])
+    assert "  gate -> dramaturg signal r go [JSON]" in stream.getvalue().splitlines()[-1]
+
+
+def test_whoever_is_asked_is_not_told_that_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a reason, and it is told."""
+    monkeypatch.setattr(live, "QUIET", 0.0)
+    service, view = Service(3, "failed"), Watched()
+    service.waits = [signal(1, kind="person")]
+    Follower(service, "r", view, idle_remark="why?").follow()
+    assert set(view.remarks) == {""}
+
+
 def test_a_busy_parent_is_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """The parent of a nested run is running all the while."""
     monkeypatch.setattr(live, "QUIET", 0.0)

@@ -173,3 +173,60 @@ def test_cancel_asks_once(invoke: Invoke, service: Any, access: Any) -> None:
     assert invoke("cancel", "r-1").stdout == "r-1 has ended already: timed out\n"
     answer = {"target": "r-1", "status": "timed_out", "asked": False}
     assert json.loads(invoke("cancel", "r-1", "-o", "json").stdout) == answer
+
+
+WAITS = [
+    {"kind": "signal", "name": "paid", "task": "pay", "visit": 2, "execution_id": 5, "until": None},
+    {"kind": "answer", "prompt": "Deploy?", "task": "gate", "execution_id": 6, "item": 1, "run_id": "r-1/n"},
+    {"kind": "completion", "task": "print", "execution_id": 7},
+    {"kind": "person", "task": "ship", "execution_id": 8, "error": {"type": "E", "message": "gone\nfar"}},
+    {"kind": "timer", "task": "doze", "execution_id": 9, "until": None},
+]
+
+
+def test_show_says_what_somebody_has_to_do(invoke: Invoke, service: Any) -> None:
+    """What is waited for, and what to type; JSON is the run's object and nothing else."""
+    service.start("shop.order", {}, id="r-1", if_exists="reject")
+    service.waits = WAITS
+    shown = invoke("show", "r-1").stdout
+    assert shown.partition("waits for\n")[2].splitlines() == [
+        "  pay #2 waits for signal 'paid'",
+        "      dramaturg signal r-1 paid [JSON]",
+        "  gate, item 1 asks: Deploy?",
+        "      dramaturg answer r-1/n gate [JSON]",
+        "  print waits to be completed",
+        "      dramaturg complete 7 [JSON]",
+        "  ship has failed and waits for a person: E: gone",
+        "      dramaturg complete 8 [JSON]",
+        "      dramaturg fail 8",
+    ]
+    assert json.loads(invoke("show", "r-1", "-o", "json").stdout) == service.known["r-1"]
+
+
+def test_show_awaits_is_all_that_is_waited_for(invoke: Invoke, service: Any) -> None:
+    """Times too; a list in JSON, and nothing where nothing is waited for."""
+    service.start("shop.order", {}, id="r-1", if_exists="reject")
+    service.waits = WAITS
+    assert json.loads(invoke("show", "r-1", "--awaits", "-o", "json").stdout) == WAITS
+    lines = invoke("show", "r-1", "--awaits").stdout.splitlines()
+    assert (len(lines), lines[-1]) == (10, "doze waits for its time")
+    service.waits = []
+    done = invoke("show", "r-1", "--awaits")
+    assert (done.exit_code, done.stdout, "nothing and nobody" in done.stderr) == (0, "", True)
+    assert invoke("show", "nope", "--awaits").exit_code == 6
+
+
+def test_result_says_once_what_somebody_has_to_do(
+    invoke: Invoke, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it waits, and where waiting is over at once."""
+    monkeypatch.setattr("dramaturg.cli.live.LOOK_AT_MOST", 0.0)
+    service.start("shop.order", {}, id="r-1", if_exists="reject")
+    told = "pay #2 waits for signal 'paid' -> dramaturg signal r-1 paid [JSON]\n"
+    service.waits = WAITS[:1]
+    service.script = [lambda: None, lambda: None, lambda: None]
+    done = invoke("result", "r-1", "--no-wait")
+    assert (done.exit_code, done.stderr.count(told)) == (4, 1)
+    service.script = [lambda: None, lambda: None, service.ends("r-1")]
+    done = invoke("result", "r-1")
+    assert (done.exit_code, done.stderr.count(told)) == (0, 1)

@@ -169,3 +169,49 @@ def test_what_does_not_fit_is_counted() -> None:
         "9 running",
     ]
     assert len(fit(lines, 10)) == 10
+
+
+def wait(kind: str, **more: Any) -> dict[str, Any]:
+    """Return a wait of execution 7 as `Service.awaits` gives it."""
+    return {"kind": kind, "task": "t", "visit": 1, "execution_id": 7, "until": None, **more}
+
+
+@pytest.mark.parametrize(
+    ("awaits", "status", "told"),
+    [
+        (wait("signal", name="go"), "waiting", "waits for signal 'go'"),
+        (
+            wait("signal", name="go", until="2026-03-01T12:02:10Z"),
+            "waiting",
+            "waits for signal 'go', 2m00s left",
+        ),
+        (wait("answer", prompt="Deploy?\nNow"), "waiting", "asks: Deploy?\\nNow"),
+        (wait("answer", prompt="Deploy?", assigned_to="ops"), "waiting", "asks ops: Deploy?"),
+        (wait("completion"), "waiting", "waits to be completed"),
+        (wait("completion"), "running", "waits to be completed"),
+        (wait("person"), "failed", "failed, waits for a person"),
+        (wait("timer"), "waiting", "waits (core.echo)"),
+    ],
+)
+def test_what_somebody_has_to_do_stands_at_its_task(awaits: dict[str, Any], status: str, told: str) -> None:
+    """What is waited for, not that something is; what ends by itself is told as ever."""
+    runs = Runs({"r": [row("t", status, execution_id=7), row("u", execution_id=8)]})
+    runs.waits = [awaits]
+    first, other = TreeReader(runs, "r").read()
+    assert notes(first, NOW) == told
+    assert notes(other, NOW) == ""
+
+
+def test_progress_is_a_bar_with_what_is_said_of_it() -> None:
+    """While it runs; once it has ended, how far it was tells nothing."""
+    assert drawn(
+        row("render", "running", progress=0.42, message="frame 7"),
+        row("upload", "running", progress=7, message=None),
+        row("check", "running", progress=None),
+        row("done", progress=0.9, message="nearly"),
+    ) == [
+        "  ● render    9.00s  ━━━━━━━━────────────  42% frame 7",
+        "  ● upload    9.00s  ━━━━━━━━━━━━━━━━━━━━  100%",
+        "  ● check     9.00s",
+        "  ✓ done      1.50s",
+    ]
