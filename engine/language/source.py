@@ -24,6 +24,8 @@ Kind = Literal["map", "list", "scalar"]
 MAX_BYTES = 1024 * 1024
 #: Levels of maps and lists; the same bound as for results (LANGUAGE 2).
 MAX_DEPTH = 100
+#: The same for the stored form, where a task's older key `publish` has become an entry of `next`.
+MAX_STORED_DEPTH = MAX_DEPTH + 4
 #: Characters of a text that are walked to find a place in it; beyond, the text's own place must do.
 MAX_WALK = 20_000
 #: Nodes that all aliases of a file may stand for.
@@ -120,8 +122,8 @@ def from_json(value: JSON) -> Node:
 
 
 def _from_json(value: JSON, depth: int) -> Node:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+    if depth > MAX_STORED_DEPTH:
+        raise ValueError(f"nested more than {MAX_STORED_DEPTH} levels deep")
     at = Position()
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):

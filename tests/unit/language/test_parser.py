@@ -27,6 +27,7 @@ from dramaturg.engine.language.parser import (
     workflow_to_json,
 )
 from dramaturg.engine.language.program import compile_workflow
+from dramaturg.engine.language.source import MAX_DEPTH
 
 EVERYTHING = """\
 ref: orders.fulfil
@@ -38,6 +39,7 @@ tags: [orders, demo]
 parameters:
   order: {type: integer, required: true}
   dry: {type: boolean, default: false}
+  token: {type: string, secret: true}
 output:
   status: {type: string}
 vars:
@@ -45,6 +47,7 @@ vars:
   - twice: "{{ parameters.order * 2 }}"
 timeout: 1h
 cancellation_policy: cancel_running
+unhandled_failure: wait
 limits: {visits: 50}
 start: [check]
 tasks:
@@ -53,9 +56,13 @@ tasks:
     input:
       order: "{{ parameters.order }}"
       nested: {list: [1, "{{ twice }}", null]}
+      secret: "Bearer {{ keystore.shop }}"
     when: "{{ not parameters.dry }}"
     delay: 1.5
     timeout: "{{ parameters.order }}"
+    schedule_timeout: 10m
+    total_timeout: 1d
+    heartbeat_timeout: "{{ parameters.order / 2 }}"
     retry: {count: 3, delay: 5m, backoff: exponential, factor: 1.5, max_delay: 2h, jitter: 0.1, when: failed, non_retryable: [ValueError]}
     on_lost: fail
     queue: slow
@@ -70,6 +77,7 @@ tasks:
   - name: each
     action: core.echo
     with_items: "{{ answer }}"
+    batch_size: "{{ parameters.order }}"
     concurrency: 3
     on_item_failure: run_all
     input: {message: "{{ item }} {{ index }}"}
@@ -85,7 +93,31 @@ tasks:
     join: all
     __chart_meta__: {x: 1, y: [2, {z: null}]}
     next:
-      - when: "{{ visit }}"
+      - do: side
+  - name: side
+    type: parallel
+    when: "{{ done }}"
+    timeout: 10
+    total_timeout: 1m
+    on_item_failure: cancel_started
+    tasks:
+      ship: {type: workflow, action: orders.ship, parent_close: abandon, input: {order: "{{ task.mail.result }}"}}
+      mail:
+        action: core.echo
+        with_items: to in answer
+        batch_size: 2
+        on_item_failure: run_all
+        delay: 2
+        input: {message: "{{ to }} {{ keystore.mail }}"}
+        __chart_meta__: {y: 2}
+      more:
+        type: parallel
+        tasks:
+          - {name: last}
+          - {name: deep, action: core.noop, heartbeat_timeout: 5s, retry: {count: 1, when: "{{ task.ship.status == 'x' }}"}}
+    next:
+      - publish: {shipped: "{{ task.ship.result }}", all: "{{ result().more.deep }}"}
+        when: "{{ visit }}"
         do: check
       - do: succeed
 output_map:
@@ -96,7 +128,7 @@ output_map:
 
 def everything() -> WorkflowDef:
     """Return a workflow that uses the whole language."""
-    return parse_workflow(EVERYTHING.replace('"{{ visit }}"', '"{{ task.gather.visit < 3 }}"'))
+    return parse_workflow(EVERYTHING.replace('"{{ visit }}"', '"{{ task.side.visit < 3 }}"'))
 
 
 def test_a_workflow_becomes_what_is_written() -> None:
@@ -106,20 +138,30 @@ def test_a_workflow_becomes_what_is_written() -> None:
     assert workflow.version == "1.10"
     assert workflow.enabled is False
     assert workflow.timeout == 3600
+    assert workflow.unhandled_failure == "wait"
+    assert workflow.parameters is not None
+    assert workflow.parameters["token"] == {"type": "string", "secret": True}
     assert workflow.max_visits == 50
     assert workflow.vars == (("done", False), ("twice", "{{ parameters.order * 2 }}"))
     assert workflow.output_map == (
         ("status", "{{ 'done' if done else 'open' }}"),
         ("text", "{{ output.status }}!"),
     )
-    assert list(workflow.tasks) == ["check", "each", "pick", "gather"]
+    assert list(workflow.tasks) == ["check", "each", "pick", "gather", "side"]
     assert workflow.tasks["check"] == TaskDef(
         name="check",
         action="orders.check",
-        input={"order": "{{ parameters.order }}", "nested": {"list": [1, "{{ twice }}", None]}},
+        input={
+            "order": "{{ parameters.order }}",
+            "nested": {"list": [1, "{{ twice }}", None]},
+            "secret": "Bearer {{ keystore.shop }}",
+        },
         when="{{ not parameters.dry }}",
         delay=1.5,
         timeout="{{ parameters.order }}",
+        schedule_timeout=600,
+        total_timeout=86400,
+        heartbeat_timeout="{{ parameters.order / 2 }}",
         retry=RetryDef(
             count=3,
             delay=300,
@@ -144,10 +186,58 @@ def test_a_workflow_becomes_what_is_written() -> None:
         ),
     )
     assert workflow.tasks["each"].with_items == ItemsDef(
-        items="{{ answer }}", concurrency=3, on_item_failure="run_all"
+        items="{{ answer }}",
+        batch_size="{{ parameters.order }}",
+        concurrency=3,
+        on_item_failure="run_all",
     )
     assert workflow.tasks["pick"].with_items == ItemsDef(items="{{ zip(answer, [1, 2]) }}", names=("x", "y"))
     assert workflow.tasks["gather"].chart_meta == {"x": 1, "y": [2, {"z": None}]}
+
+
+def test_a_parallel_task_becomes_what_is_written() -> None:
+    """The tasks inside are in it, in order, in either spelling; what is about items is theirs, the rest its own."""
+    workflow = everything()
+    side = workflow.tasks["side"]
+    assert [task.name for task in workflow.every_task()][4:] == [
+        "side",
+        "ship",
+        "mail",
+        "more",
+        "last",
+        "deep",
+    ]
+    assert (side.type, side.on_item_failure, side.timeout, side.total_timeout) == (
+        "parallel",
+        "cancel_started",
+        10,
+        60,
+    )
+    ship, mail, more = side.tasks
+    assert ship == TaskDef(
+        name="ship",
+        type="workflow",
+        action="orders.ship",
+        parent_close="abandon",
+        input={"order": "{{ task.mail.result }}"},
+    )
+    assert mail == TaskDef(
+        name="mail",
+        action="core.echo",
+        with_items=ItemsDef(items="{{ answer }}", names=("to",), batch_size=2, on_item_failure="run_all"),
+        delay=2,
+        input={"message": "{{ to }} {{ keystore.mail }}"},
+        chart_meta={"y": 2},
+    )
+    assert more.tasks == (
+        TaskDef(name="last"),
+        TaskDef(
+            name="deep",
+            action="core.noop",
+            heartbeat_timeout=5,
+            retry=RetryDef(count=1, when="{{ task.ship.status == 'x' }}"),
+        ),
+    )
 
 
 def test_a_stored_workflow_is_read_back_equal() -> None:
@@ -227,6 +317,39 @@ def test_what_is_left_out_is_not_stored() -> None:
             ),
         ),
         (
+            "runtime: node.js\nentry_point: a.js\nparameter_format: dotenv\nparameter_delivery: file",
+            ActionDef(
+                ref="t.a",
+                runtime="node",
+                entry_point="a.js",
+                parameter_format="dotenv",
+                parameter_delivery="file",
+            ),
+        ),
+        (
+            "runtime: shell\nentry_point: a.sh\nparameter_format: yaml\nretry: {count: 9, when: '{{ result().n < 3 or timed_out() }}'}",
+            ActionDef(
+                ref="t.a",
+                runtime="shell",
+                entry_point="a.sh",
+                parameter_format="yaml",
+                output_format="text",
+                retry=RetryDef(count=9, when="{{ result().n < 3 or timed_out() }}"),
+            ),
+        ),
+        (
+            "runtime: dramatiq\nentry_point: shop.send-mail\nqueue: mails\n"
+            "parameters: {key: {secret: true}}\noutput: {id: {secret: true}}",
+            ActionDef(
+                ref="t.a",
+                runtime="dramatiq",
+                entry_point="shop.send-mail",
+                queue="mails",
+                parameters={"key": {"secret": True}},
+                output={"id": {"secret": True}},
+            ),
+        ),
+        (
             "runtime: builtin\nentry_point: echo\nlabel: L\ndescription: D",
             ActionDef(ref="t.a", runtime="builtin", entry_point="echo", label="L", description="D"),
         ),
@@ -239,6 +362,27 @@ def test_an_action_becomes_what_is_written_and_is_read_back_equal(text: str, act
     if action.runtime is not None:
         stored = action_to_json(action)
         assert action_from_json(json.loads(json.dumps(stored, sort_keys=True))) == action
+
+
+def test_what_is_nested_as_deeply_as_a_file_may_be_can_be_stored() -> None:
+    """The stored form writes some maps as lists: what it adds to the depth is not held against it."""
+    inner = "{}"
+    for number in range((MAX_DEPTH - 4) // 2):
+        inner = f"{{type: parallel, tasks: {{t{number}: {inner}}}}}"
+    for text in (
+        f"vars: {{v: {lists(MAX_DEPTH - 2)}}}\ntasks: {{a: {{}}}}",
+        f"tasks: {{a: {{next: [{{publish: {{v: {lists(MAX_DEPTH - 6)}}}}}]}}}}",
+        f"tasks: {{a: {{publish: {{v: {lists(MAX_DEPTH - 4)}}}}}}}",
+        f"tasks: {{a: {inner}}}",
+    ):
+        workflow = parse_workflow(f"ref: t.w\n{text}")
+        stored = workflow_to_json(workflow)
+        assert workflow_from_json(json.loads(json.dumps(stored))) == workflow
+
+
+def lists(depth: int) -> str:
+    """Return a number inside so many lists."""
+    return "[" * depth + "1" + "]" * depth
 
 
 def test_a_ref_follows_from_the_place_or_must_be_written() -> None:
@@ -267,6 +411,14 @@ def test_a_stored_document_that_is_no_workflow_is_refused(data: dict[str, Any]) 
         "{action: core.noop, next: [{do: []}, {when: true, do: noop}, {when: 'always', do: continue}]}",
         "{action: core.noop, input: {}}",
         "{when: 'false', next: [{when: skipped, do: noop}]}",
+        "{action: core.noop, schedule_timeout: '{{ parameters.n }}', total_timeout: 1.5, heartbeat_timeout: 1d}",
+        "{action: core.noop, with_items: '{{ [1] }}', batch_size: '{{ parameters.n }}'}",
+        "{action: core.noop, with_items: 'x in [1]', batch_size: 3, input: {x: '{{ x }}'}}",
+        "{type: workflow, action: '{{ parameters.ref }}', parent_close: terminate, with_items: [1]}",
+        "{type: parallel, tasks: {x: {}}}",
+        "{type: parallel, tasks: [{name: x, action: core.noop, input: {k: '{{ keystore.k }}', s: '{{ task.x.result }}'}}]}",
+        "{type: parallel, tasks: {x: {type: parallel, tasks: {y: {type: parallel, tasks: {z: {when: 'false'}}}}}}}",
+        "{type: parallel, tasks: {x: {}}, next: [{when: '{{ result().x }}', publish: [x, {y: '{{ task.x.status }}'}]}]}",
     ],
 )
 def test_what_is_accepted_can_be_compiled_and_stored(task: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dramaturg.engine.language.report import Report
-from dramaturg.engine.language.source import MAX_BYTES, MAX_DEPTH, MAX_WALK, Node, from_json
+from dramaturg.engine.language.source import MAX_BYTES, MAX_STORED_DEPTH, MAX_WALK, Node, from_json
 from dramaturg.engine.language.yamltree import read
 
 
@@ -147,7 +147,7 @@ def test_what_is_no_json_of_ours_is_refused(value: Any) -> None:
 def test_json_that_is_nested_too_deeply_is_refused() -> None:
     """Deep data is found before it can do harm."""
     value: Any = 1
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_STORED_DEPTH + 1):
         value = [value]
     with pytest.raises(ValueError, match="nested"):
         from_json(value)
