@@ -1,6 +1,7 @@
 """The actions of pack `core` that are done on workers (LANGUAGE 9).
 
-An action's `entry_point` names a function in `BUILTINS`. `core.sleep` is not among them: see `BUILTIN_WAITS`.
+An action's `entry_point` names a function in `BUILTINS`. Those that the engine does by itself, such as `core.sleep`, are
+not among them: see `BUILTIN_WAITS`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.runtime import ending
+from dramaturg.engine.runtime.http import run_http
 from dramaturg.engine.runtime.private import private_file, private_folder
 from dramaturg.engine.runtime.request import ActionOutcome, ActionRequest, LogChunk
 from dramaturg.engine.runtime.script import run_command, shell
@@ -84,4 +86,5 @@ BUILTINS: dict[str, Callable[[ActionRequest, Stop], ActionOutcome]] = {
     "fail": _fail,
     "log": _log,
     "shell": _shell,
+    "http_request": run_http,
 }
