@@ -14,11 +14,13 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from dramaturg.actors.embedded import EmbeddedBroker
 from dramaturg.actors.outage import one_line
+from dramaturg.actors.slots import NAMESPACE
 from dramaturg.engine.errors import Unreachable, UsageError
 
 if TYPE_CHECKING:
     from dramatiq import Broker
 
+    from dramaturg.actors.wake import WakingRedisBroker
     from dramaturg.engine.config import Settings
 
 #: Seconds to wait for a broker to take a connection, and to answer.
@@ -41,9 +43,30 @@ def make_broker(settings: Settings) -> Broker:
         return _redis(url)
     if scheme in ("amqp", "amqps"):
         return _rabbitmq(url)
-    raise UsageError(
-        f"broker {shown(url)}: unknown kind", hint="write redis://host:6379/0 or amqp://host:5672"
-    )
+    raise _unknown(url)
+
+
+def make_actors_broker(settings: Settings) -> Broker | None:
+    """Return a broker that sends to the actors of the user's app, or None: the settings name none.
+
+    It sends as any other process of that app would, and connects when it first does.
+
+    Raises:
+        UsageError: the URL makes no sense, or a package is missing.
+    """
+    url = settings.actors_broker_url or settings.broker_url
+    if url is None:
+        return None
+    scheme = url.partition("://")[0]
+    if scheme in ("redis", "rediss", "unix"):
+        if settings.actors_namespace == NAMESPACE:
+            raise UsageError(f"actors_namespace: {NAMESPACE} is what Dramaturg's own keys begin with")
+        return _redis_broker(url, namespace=settings.actors_namespace, wakes=False)
+    if settings.actors_broker_url is None:
+        return None  # on RabbitMQ our queues are no app's
+    if scheme in ("amqp", "amqps"):
+        return _rabbitmq_broker(url)
+    raise _unknown(url)
 
 
 def shown(url: str) -> str:
@@ -56,8 +79,20 @@ def shown(url: str) -> str:
 
 
 def _redis(url: str) -> Broker:
+    broker = _redis_broker(url, namespace=NAMESPACE)
+    from redis import RedisError
+
     try:
-        from redis import Redis, RedisError
+        broker.client.ping()
+    except RedisError as error:
+        broker.close()
+        raise _unreachable(url, error) from error
+    return broker
+
+
+def _redis_broker(url: str, *, namespace: str, wakes: bool = True) -> WakingRedisBroker:
+    try:
+        from redis import Redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
@@ -75,31 +110,29 @@ def _redis(url: str) -> Broker:
         )
     except ValueError as error:
         raise UsageError(f"broker {shown(url)}: {error}", hint="write redis://host:6379/0") from None
-    broker = WakingRedisBroker(client)
-    try:
-        client.ping()
-    except RedisError as error:
-        broker.close()
-        raise _unreachable(url, error) from error
-    return broker
+    return WakingRedisBroker(client, namespace=namespace, wakes=wakes)
 
 
 def _rabbitmq(url: str) -> Broker:
-    try:
-        from dramatiq.brokers.rabbitmq import RabbitmqBroker
-    except ImportError as error:
-        raise _missing(url, "rabbitmq", error) from None
-    try:
-        # Without confirmation a message can be lost unnoticed, and a missing queue is not noticed either.
-        broker: Any = RabbitmqBroker(url=_with_timeouts(url), confirm_delivery=True, middleware=[])
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"broker {shown(url)}: {error}", hint="write amqp://host:5672") from None
+    broker = _rabbitmq_broker(url)
     try:
         broker.connection  # noqa: B018 - connects
         del broker.connection
     except Exception as error:  # pika's have no common base
         raise _unreachable(url, _cause(error)) from error
     return broker  # type: ignore[no-any-return]
+
+
+def _rabbitmq_broker(url: str) -> Any:
+    try:
+        from dramatiq.brokers.rabbitmq import RabbitmqBroker
+    except ImportError as error:
+        raise _missing(url, "rabbitmq", error) from None
+    try:
+        # Without confirmation a message can be lost unnoticed, and a missing queue is not noticed either.
+        return RabbitmqBroker(url=_with_timeouts(url), confirm_delivery=True, middleware=[])
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"broker {shown(url)}: {error}", hint="write amqp://host:5672") from None
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -120,6 +153,11 @@ def _with_timeouts(url: str) -> str:
         "blocked_connection_timeout": "30",
     }
     return urlunsplit(parts._replace(query=urlencode({**ours, **dict(parse_qsl(parts.query))})))
+
+
+def _unknown(url: str) -> UsageError:
+    hint = "write redis://host:6379/0 or amqp://host:5672"
+    return UsageError(f"broker {shown(url)}: unknown kind", hint=hint)
 
 
 def _missing(url: str, extra: str, error: ImportError) -> UsageError:

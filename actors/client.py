@@ -7,29 +7,19 @@ some worker's clock finds it.
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Collection
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
 
 from dramaturg.actors.broker import make_broker
-from dramaturg.actors.tasks import Dispatcher
+from dramaturg.actors.courier import Courier
 from dramaturg.actors.worker import InProcessWorker
 from dramaturg.engine import client as engine
 from dramaturg.engine.config import Settings, load_settings
-from dramaturg.engine.errors import Unreachable
-from dramaturg.engine.sends import Send
 from dramaturg.engine.service import Service
 
 if TYPE_CHECKING:
     from dramatiq import Broker
-
-log = logging.getLogger("dramaturg.client")
-
-#: Seconds for which a broker that did not answer is left alone.
-BROKER_REST: Final = 5.0
 
 
 class Client(engine.Client):
@@ -80,75 +70,28 @@ class AsyncClient(engine.AsyncClient):
         super().__init__(Client(settings, patience=patience, **given))
 
 
-class Courier:
-    """Tells workers of runs; any thread may call it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._broker: Broker | None = None
-        self._send: Callable[[Sequence[Send]], None] | None = None
-        self._rest_until = 0.0
-        #: What sends to the workers of this process, where there is no broker.
-        self._workers: list[Callable[[Sequence[Send]], None]] = []
-
-    def tell(self, run: int) -> None:
-        """Tell a worker to look at a run; raises nothing for a dead broker."""
-        send = self._sender()
-        if send is not None:
-            send([Send(kind="interpret", id=run)])
-
-    @contextmanager
-    def telling(self, send: Callable[[Sequence[Send]], None]) -> Iterator[None]:
-        """Have a worker of this process told, as long as the context lasts."""
-        with self._lock:
-            self._workers.append(send)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._workers.remove(send)
-
-    def close(self) -> None:
-        """Close the broker's connections."""
-        with self._lock:
-            broker, self._broker, self._send = self._broker, None, None
-        if broker is not None:
-            broker.close()
-
-    def _sender(self) -> Callable[[Sequence[Send]], None] | None:
-        with self._lock:
-            if self._settings.broker_url is None:
-                return self._workers[0] if self._workers else None
-            if self._send is None and time.monotonic() >= self._rest_until:
-                self._connect()
-            return self._send
-
-    def _connect(self) -> None:
-        try:
-            self._broker = make_broker(self._settings)
-        except Unreachable as error:
-            self._rest_until = time.monotonic() + BROKER_REST
-            log.warning("%s; what is started is in the database, and is found there by a worker", error)
-        else:
-            self._send = Dispatcher(self._broker).send
-
-
 class Worker:
     """Serves tasks with threads of this process, from the database of a client: ``with Worker(client, threads=4): ...``."""
 
     def __init__(
-        self, client: Client | AsyncClient, *, threads: int = 4, queues: Collection[str] | None = None
+        self,
+        client: Client | AsyncClient,
+        *,
+        threads: int = 4,
+        queues: Collection[str] | None = None,
+        actors: Broker | None = None,
     ) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             threads: how many tasks run at once.
             queues: the task queues to serve; None: all.
+            actors: the app's own broker, for actions of `runtime: dramatiq`; None: what the settings name.
         """
         self._client = client.client if isinstance(client, AsyncClient) else client
         self._threads = threads
         self._queues = queues
+        self._actors = actors
         self._ending: ExitStack | None = None
 
     def start(self) -> None:
@@ -167,7 +110,8 @@ class Worker:
                 ending.callback(broker.close)
             host = self._client.service.host(in_process=broker is None, queues=self._queues)
             ending.callback(host.close)
-            ending.enter_context(InProcessWorker(host, self._threads, self._queues, broker=broker))
+            worker = InProcessWorker(host, self._threads, self._queues, broker=broker, actors=self._actors)
+            ending.enter_context(worker)
             if broker is None:
                 ending.enter_context(self._client.courier.telling(host.send))
             self._ending = ending.pop_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,11 @@ class Backstage(Middleware):
         self.stopping = threading.Event()
         self.clock = make_clock(host, watch=watch)
         self.leases = make_leases(host)
+        self._at_end: list[Callable[[], object]] = []
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Have something closed when all the rest has ended."""
+        self._at_end.append(close)
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Make known which queues are served; start the threads."""
@@ -63,6 +69,8 @@ class Backstage(Middleware):
         """End what is left."""
         self.leases.stop()
         self._host.close()
+        for close in self._at_end:
+            close()
 
 
 class Lifeline(Middleware):

@@ -20,6 +20,8 @@ from dramatiq.middleware import Middleware
 if TYPE_CHECKING:
     from dramatiq import Broker, Worker
 
+#: What our keys on Redis begin with. Not "dramatiq": an app's own workers would fetch our messages, and we theirs.
+NAMESPACE: Final = "dramaturg"
 #: The queue of messages that ask to interpret a run.
 INTERPRETER_QUEUE: Final = "dramaturg"
 #: Stands for the queue of a task that an interpreting thread goes on with; no queue may be called so.

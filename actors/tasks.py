@@ -45,6 +45,12 @@ class SendsMany(Protocol):
         ...
 
 
+#: Where a message to an actor of the user's says which execution it is for.
+OPTION: Final = "dramaturg"
+#: An argument that no actor takes: where the middleware of this name is missing, the call fails and says so.
+MIDDLEWARE: Final = "dramaturg.DurableTasks"
+
+
 class Guard:
     """Runs a call of the host until the database answers or the worker stops.
 
@@ -83,12 +89,14 @@ def declare_task(broker: Broker, host: Host, guard: Guard) -> None:
 class Dispatcher:
     """Sends what the engine has stored; any thread may call it."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, what: str = "The broker", *, declares: bool = True) -> None:
+        """Prepare; *what* it is for people; *declares*: whether queues are made known to it."""
         self._broker = broker
+        self._declares = declares
         self._declaring = threading.Lock()
         self._known: frozenset[str] = frozenset()
         self._hold_until = 0.0
-        self._outage = Outage("The broker", "what is not sent now is sent later", log)
+        self._outage = Outage(what, "what is not sent now is sent later", log)
 
     def send(self, sends: Sequence[Send]) -> None:
         """Send a message for each, in one round trip where the broker can.
@@ -117,7 +125,7 @@ class Dispatcher:
 
     def _declare(self, queues: set[str]) -> None:
         """Make queues known: a worker of this process that takes any queue takes these from now on."""
-        if queues <= self._known:
+        if not self._declares or queues <= self._known:
             return
         with self._declaring:
             for queue in sorted(queues - self._known):
@@ -126,6 +134,8 @@ class Dispatcher:
 
 
 def _message(send: Send) -> Message[Any]:
+    if send.kind == "actor":
+        return _actors_message(send)
     interpret = send.kind == "interpret"
     return Message(
         queue_name=INTERPRETER_QUEUE if interpret else send.queue,
@@ -133,4 +143,15 @@ def _message(send: Send) -> Message[Any]:
         args=(send.id, VERSION),
         kwargs={},
         options={"priority": send.priority} if send.priority else {},
+    )
+
+
+def _actors_message(send: Send) -> Message[Any]:
+    return Message(
+        queue_name=send.queue,
+        actor_name=send.actor,
+        args=(),
+        kwargs={MIDDLEWARE: "add it to this broker"},
+        # The engine retries, whatever the actor says.
+        options={OPTION: {"execution": send.id, "version": VERSION}, "max_retries": 0},
     )

@@ -32,12 +32,10 @@ from redis.exceptions import NoScriptError, RedisError
 from uuid_utils.compat import uuid7
 
 from dramaturg.actors.outage import Outage
-from dramaturg.actors.slots import Slots
+from dramaturg.actors.slots import NAMESPACE, Slots
 
 log = logging.getLogger("dramaturg.redis")
 
-#: Keys begin with it. Not "dramatiq": an app's own workers would fetch our messages, and we theirs.
-NAMESPACE: Final = "dramaturg"
 #: Commands out of a million that also clean up after dead processes (Dramatiq: 1,000). Not relied upon.
 MAINTENANCE_CHANCE: Final = 10_000
 #: Seconds after which an idle consumer looks by itself.
@@ -57,7 +55,9 @@ OWED: Final = 1_000
 class WakingRedisBroker(RedisBroker):
     """Dramatiq's Redis broker, with consumers that are woken."""
 
-    def __init__(self, client: Redis, *, namespace: str = NAMESPACE) -> None:
+    def __init__(self, client: Redis, *, namespace: str = NAMESPACE, wakes: bool = True) -> None:
+        """Prepare; *wakes*: whether consumers of this namespace wait for tokens: stock ones do not."""
+        self._wakes = wakes
         self.slots = Slots()
         middleware: list[Middleware] = [self.slots]
         super().__init__(  # type: ignore[no-untyped-call]
@@ -147,6 +147,8 @@ class WakingRedisBroker(RedisBroker):
 
     def push_tokens(self, client: Any, queue: str, count: int) -> None:
         """Wake up to *count* consumers of a queue."""
+        if not self._wakes:
+            return
         key = self.wake_key(queue)
         client.rpush(key, *["1"] * min(count, TOKENS))
         client.ltrim(key, -SPARE_TOKENS, -1)

@@ -16,7 +16,7 @@ import dramatiq
 from dramatiq import Broker
 from dramatiq import Worker as DramatiqWorker
 
-from dramaturg.actors.broker import make_broker
+from dramaturg.actors.broker import make_actors_broker, make_broker
 from dramaturg.actors.embedded import EmbeddedBroker
 from dramaturg.actors.interpreter import declare_interpreter
 from dramaturg.actors.middleware import SUPERVISOR, Backstage, Lifeline
@@ -42,8 +42,14 @@ DRAIN: Final = 10.0
 MARGIN: Final = 3.0
 
 
-def assemble(broker: Broker, host: Host) -> Backstage:
-    """Declare our actors and middleware on a broker, and let the host send through it."""
+def assemble(broker: Broker, host: Host, actors: Broker | None = None) -> Backstage:
+    """Declare our actors and middleware on a broker, and let the host send through it.
+
+    Args:
+        actors: to the user's own actors; it stays open. None: what the settings name, if they name any.
+    Raises:
+        UsageError: they name one that makes no sense.
+    """
     # Without a broker nobody tells that another process has written.
     backstage = Backstage(host, watch=isinstance(broker, EmbeddedBroker), drain=DRAIN)
     guard = Guard(backstage.stopping)
@@ -51,6 +57,10 @@ def assemble(broker: Broker, host: Host) -> Backstage:
     declare_interpreter(broker, host, guard)
     broker.add_middleware(backstage)
     host.send = Dispatcher(broker).send
+    if actors is None and (actors := make_actors_broker(host.settings)) is not None:
+        backstage.at_end(actors.close)
+    if actors is not None:
+        host.post.send = Dispatcher(actors, "The broker of the actors").send
     return backstage
 
 
@@ -67,6 +77,7 @@ class InProcessWorker:
         queues: Collection[str] | None = None,
         *,
         broker: Broker | None = None,
+        actors: Broker | None = None,
     ) -> None:
         """Prepare; nothing runs yet.
 
@@ -75,14 +86,15 @@ class InProcessWorker:
             threads: how many tasks run at once.
             queues: the task queues to serve; none: every one that turns up.
             broker: where messages come from and go to; it stays open. None: an embedded one of its own.
+            actors: to the user's own actors; it stays open. None: what the settings name, if they name any.
         Raises:
-            UsageError: less than one thread.
+            UsageError: less than one thread, or a broker of actors that makes no sense.
         """
         if threads < 1:
             raise UsageError(f"threads: {threads} is less than 1")
         self._grace = host.settings.grace
         self._broker = broker if broker is not None else EmbeddedBroker()
-        self._backstage = assemble(self._broker, host)
+        self._backstage = assemble(self._broker, host, actors)
         self._worker = DramatiqWorker(
             self._broker,
             queues={*queues, INTERPRETER_QUEUE} if queues else None,
@@ -145,9 +157,9 @@ def boot() -> None:
         settings = load_settings()
         broker = make_broker(settings)
         host = open_service(settings).host(in_process=isinstance(broker, EmbeddedBroker))
+        assemble(broker, host)
     except DramaturgError as error:
         raise SystemExit(f"dramaturg: {error}") from None
-    assemble(broker, host)
     broker.add_middleware(Lifeline())
     dramatiq.set_broker(broker)  # noqa: TID251 - Dramatiq's command line asks for it there
 

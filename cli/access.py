@@ -136,7 +136,7 @@ class Access:
         """Let one worker look at a run (by its key) now, where there is a broker; without this some clock finds it."""
         if self.embedded:
             return
-        from dramaturg.actors.client import Courier
+        from dramaturg.actors.courier import Courier
 
         courier = Courier(self.settings)
         courier.tell(run)

@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     database_url: str | None = None
     #: redis://host/0 or amqp://host; None: in process.
     broker_url: str | None = None
+    #: The broker of the app whose actors are tasks (`runtime: dramatiq`); None: the Redis of `broker_url`.
+    actors_broker_url: str | None = None
+    #: What that app's keys on Redis begin with; Dramatiq's own default.
+    actors_namespace: str = "dramatiq"
     #: Where packs are looked for: each a pack or a folder of packs; in the environment separated as in PATH.
     packs: Annotated[tuple[Path, ...], NoDecode] = ()
     #: Seconds after which a worker that no longer renews is given up; renewed every third of it.

@@ -66,6 +66,7 @@ class Host:
         in_process: bool,
         root: int | None = None,
         queues: Iterable[str] | None = None,
+        kind: str | None = None,
         run: Callable[[ActionRequest, Stop], ActionOutcome] = run_action,
         name: str | None = None,
     ) -> None:
@@ -75,6 +76,7 @@ class Host:
             in_process: messages go to this process's own queue only.
             root: serve only this outermost run and what is nested in it.
             queues: take only executions of these queues at once; None: of all.
+            kind: take only executions of this kind; None: any that a message names.
         """
         self.settings = settings
         self.database = database
@@ -96,6 +98,7 @@ class Host:
             soft_payload=settings.soft_payload,
         )
         self.stepper.queues = frozenset(queues) if queues is not None else None
+        self.stepper.kind = kind
         self.clock = Clock(
             database=database,
             root=root,

@@ -11,6 +11,7 @@ from dramaturg.engine.config import Settings
 from dramaturg.engine.errors import JSON, NotFound, Unreachable, UsageError
 from dramaturg.engine.packs.loader import load_packs, load_workflow_file
 from dramaturg.engine.packs.manifest import Pack
+from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop, run_action
 from dramaturg.engine.serve import Host
 from dramaturg.engine.sources import ActionSource
 from dramaturg.engine.starting import StartedRun, start_run
@@ -100,13 +101,23 @@ class Service:
         """Give the connections back."""
         self.database.close()
 
-    def host(self, *, in_process: bool, root: int | None = None, queues: Iterable[str] | None = None) -> Host:
+    def host(
+        self,
+        *,
+        in_process: bool,
+        root: int | None = None,
+        queues: Iterable[str] | None = None,
+        kind: str | None = None,
+        run: Callable[[ActionRequest, Stop], ActionOutcome] = run_action,
+    ) -> Host:
         """Return an engine that serves this database's tasks; threads or actors are to call it.
 
         Args:
             in_process: its messages stay within this process.
             root: only this outermost run, and what is nested in it.
             queues: the task queues that it serves; None: all.
+            kind: the only kind of executions that it takes; None: any.
+            run: makes an attempt.
         Raises:
             DefinitionError: the packs on the path do not load.
         """
@@ -120,6 +131,8 @@ class Service:
             in_process=in_process,
             root=root,
             queues=queues,
+            kind=kind,
+            run=run,
         )
 
     # -- packs ---------------------------------------------------------------------------------------------

@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from dramaturg.engine.config import Settings
+
 
 @dataclass(frozen=True)
 class Send:
     """As the engine's."""
 
-    kind: Literal["task", "interpret"]
+    kind: Literal["task", "interpret", "actor"]
     id: int
     queue: str = "default"
     priority: int = 0
+    action: str = ""
+    actor: str = ""
 
 
 @dataclass
@@ -28,7 +32,8 @@ class FakeHost:
     served: list[int] = field(default_factory=list)
     applied: list[int] = field(default_factory=list)
     follows: list[bool] = field(default_factory=list)
-    settings: Any = field(default_factory=lambda: SimpleNamespace(grace=0.5))
+    settings: Any = field(default_factory=lambda: Settings(grace=0.5))
+    post: Any = field(default_factory=lambda: SimpleNamespace(send=None))
     stepper: Any = field(default_factory=lambda: SimpleNamespace(queues=None))
     known_queues: frozenset[str] = frozenset()
     ticks: int = 0
