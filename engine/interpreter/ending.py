@@ -13,6 +13,7 @@ from dramaturg.engine.interpreter.commands import CancelOpen, EndRun, Unpark
 from dramaturg.engine.interpreter.scope import Scope, expression_failure, require, result_of
 from dramaturg.engine.interpreter.state import Closing, JoinRound, Outcome
 from dramaturg.engine.interpreter.turn import Turn
+from dramaturg.engine.secret import hidden
 
 #: What the error of an execution that is cancelled with its run says.
 _REASONS: dict[Outcome, str] = {
@@ -99,7 +100,7 @@ def _end(turn: Turn) -> None:
     if failures:
         data["errors"] = [failure.to_json() for failure in failures]
     turn.event("run_ended", status=closing.status, data=data)
-    turn.command(EndRun(status=closing.status, output=output, error=closing.error))
+    turn.command(EndRun(status=closing.status, output=_hidden(turn, output), error=closing.error))
 
 
 def _output(turn: Turn) -> tuple[JSON, list[Failure]]:
@@ -126,6 +127,12 @@ def _render_output(turn: Turn) -> tuple[dict[str, JSON], list[Failure]]:
         except EvaluationError as error:
             failures.append(expression_failure(error))
     return output, failures
+
+
+def _hidden(turn: Turn, output: JSON) -> JSON:
+    """Return the output, in which what the workflow declares as secret is one."""
+    schema = turn.program.output
+    return hidden(output, schema.secret) if schema is not None and isinstance(output, dict) else output
 
 
 def _refused(turn: Turn, output: JSON) -> list[Failure]:

@@ -25,6 +25,7 @@ from dramaturg.engine.interpreter.state import ActionInfo, FanOut, Lineage, Outc
 from dramaturg.engine.interpreter.transitions import complete
 from dramaturg.engine.interpreter.turn import Ended, Turn
 from dramaturg.engine.language.program import ItemsProgram, TaskProgram, groups_of
+from dramaturg.engine.secret import Secret
 
 #: How items end that do not succeed, in a sentence.
 _WORDS = {
@@ -33,6 +34,9 @@ _WORDS = {
     "cancelled": "were cancelled",
     "skipped": "were never started",
 }
+
+#: What is no list, in a sentence.
+_KINDS = {dict: "a map", str: "text", bool: "true or false", type(None): "null", Secret: "a secret"}
 
 #: Rows that one decision inserts (DESIGN 3).
 CHUNK = 500
@@ -88,9 +92,7 @@ def _at(failure: Failure, task: str, visit: int, item: int) -> JSON:
 def _values(program: ItemsProgram, scope: Scope) -> list[JSON]:
     values = scope.render(program.items)
     if not isinstance(values, list):
-        what = {dict: "a map", str: "text", bool: "true or false", type(None): "null"}.get(
-            type(values), "a number"
-        )
+        what = _KINDS.get(type(values), "a number")
         message = f"{program.items.place}: with_items needs a list, and this is {what}"
         details = {"place": program.items.place, "expression": program.items.source}
         raise NotStarted(Failure(type="ExpressionError", message=message, details=details))

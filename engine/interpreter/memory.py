@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 from dramaturg.engine.errors import JSON, Failure, InternalError
@@ -40,6 +41,7 @@ from dramaturg.engine.interpreter.state import (
 )
 from dramaturg.engine.interpreter.times import later
 from dramaturg.engine.language.program import Program
+from dramaturg.engine.secret import holds
 
 #: When a rehearsed run is requested.
 OPENING = "2026-01-01T00:00:00.000000Z"
@@ -233,7 +235,7 @@ class Memory:
             case commands.CancelOpen():
                 self._cancel_open(command)
             case commands.GoOn():
-                self.inbox.append(Continue(work=json.loads(json.dumps(command.work))))
+                self.inbox.append(Continue(work=_stored(command.work)))
             case commands.SetDeadline():
                 self._set_deadline(command)
             case commands.ClearDeadlines():
@@ -459,6 +461,11 @@ class Memory:
             "result": row.result,
             "error": row.error.to_json() if row.error else None,
         }
+
+
+def _stored(work: JSON) -> JSON:
+    """Return what comes back of what was put aside: JSON, and the secrets in it."""
+    return deepcopy(work) if holds(work) else json.loads(json.dumps(work))
 
 
 def cancelled(reason: str) -> Answer:

@@ -20,6 +20,7 @@ from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, Lineage
 from dramaturg.engine.interpreter.turn import Turn
 from dramaturg.engine.interpreter.waits import NotStarted
 from dramaturg.engine.language.program import RetryProgram, TaskProgram
+from dramaturg.engine.secret import hidden
 
 __all__ = ["NotStarted", "Plan", "execution", "limit_of", "make_plan", "render_input", "rendered", "timeout"]
 
@@ -129,7 +130,7 @@ def rendered(scope: Scope, template: Template | None, convert: Callable[[JSON], 
 
 
 def render_input(task: TaskProgram, info: ActionInfo, scope: Scope) -> dict[str, JSON]:
-    """Return a task's input with the action's defaults.
+    """Return a task's input with the action's defaults; what the action declares as secret is one from now on.
 
     Raises:
         NotStarted: the action's parameters do not allow it; the failure names each problem.
@@ -143,7 +144,8 @@ def render_input(task: TaskProgram, info: ActionInfo, scope: Scope) -> dict[str,
     if problems:
         message = f"{info.ref} refuses its input: " + "; ".join(problems)
         raise NotStarted(Failure(type="InvalidInput", message=message, details={"problems": list(problems)}))
-    return info.parameters.with_defaults(values)
+    values = info.parameters.with_defaults(values)
+    return hidden(values, info.parameters.secret) if info.parameters.secret else values
 
 
 def execution(

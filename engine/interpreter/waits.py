@@ -13,6 +13,7 @@ from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.interpreter.numbers import seconds
 from dramaturg.engine.interpreter.times import seconds_until
 from dramaturg.engine.language.schema import ParameterSet
+from dramaturg.engine.secret import holds
 
 #: Actions that are waits.
 WAITS = frozenset({"core.sleep", "core.wait", "core.ask"})
@@ -38,6 +39,8 @@ def policy_of(action: str, values: Mapping[str, JSON], limit: float | None, now:
         NotStarted: the input does not say what it waits for, or for how long.
     """
     try:
+        if holds(dict(values)):
+            raise ValueError("its input can't hold secrets: what a run waits for is shown to people")
         if action == "core.sleep":
             length = _sleep(values, now)
             return _limited(length, None, limit)

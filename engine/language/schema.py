@@ -16,6 +16,7 @@ import jsonschema_rs
 
 from dramaturg.engine.errors import JSON
 from dramaturg.engine.expressions.faults import did_you_mean
+from dramaturg.engine.secret import holds
 
 #: Words of a declaration that are ours; `required` is, too, where it is true or false.
 OURS = frozenset({"secret", "default", "position"})
@@ -106,7 +107,10 @@ class ParameterSet:
             self.schema["additionalProperties"] = False
 
     def problems(self, values: Mapping[str, JSON]) -> list[str]:
-        """Return a sentence for each thing that is wrong with `values`, by name; empty if they are allowed."""
+        """Return a sentence for each thing that is wrong with `values`, by name; empty if they are allowed.
+
+        A value that holds a secret can't be looked at: it is checked by whoever opens it.
+        """
         if not self._declared:
             return []
         if not isinstance(values, Mapping):
@@ -117,7 +121,11 @@ class ParameterSet:
             if parameter is None:
                 hint = near_or_known(name, self.names)
                 found += [f"'{name}' is not a known name ({hint})"] if self._closed else []
-            elif parameter.validator is not None and not parameter.validator.is_valid(value):
+            elif (
+                parameter.validator is not None
+                and not holds(value)
+                and not parameter.validator.is_valid(value)
+            ):
                 found += _refusals(name, parameter, value)
         return found
 
