@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dramaturg.engine.errors import JSON, DefinitionError, Problem
-from dramaturg.engine.language.model import WorkflowDef
+from dramaturg.engine.language.model import ActionDef, WorkflowDef
 from dramaturg.engine.language.parser import (
+    action_from_json,
+    action_to_json,
     digest_of,
     parse_action,
     parse_workflow,
@@ -20,7 +22,8 @@ from dramaturg.engine.language.program import compile_workflow
 
 WORKFLOW = """\
 ref: t.w
-parameters: {n: {type: integer, default: 3}}
+unhandled_failure: wait
+parameters: {n: {type: integer, default: 3}, token: {secret: true}}
 vars: [{a: 1}, {b: "{{ a + parameters.n }}"}]
 tasks:
   - name: one
@@ -40,7 +43,18 @@ tasks:
     input: *input
     action: core.echo
     next: [{do: "four"}]
-  - {name: four, join: all}
+  - {name: four, join: all, on_complete: side}
+  - name: side
+    type: parallel
+    total_timeout: 1h
+    on_item_failure: run_all
+    tasks:
+      left: {action: core.wait, input: {signal: go}, schedule_timeout: 5, when: c}
+      right:
+        type: parallel
+        tasks: [{name: deep, with_items: "{{ c }}", batch_size: 2, heartbeat_timeout: 9s, action: core.shell}]
+      nested: {type: workflow, action: t.x, parent_close: abandon, input: {k: "{{ keystore.k }}"}}
+    next: [{publish: {e: "{{ task.deep.result }}"}}]
 output_map:
   text: |
     {{ task.one.result }}
@@ -52,7 +66,7 @@ runtime: python
 entry_point: mod:func
 parameters: {a: {type: [string, "null"], required: true, pattern: "^x"}}
 timeout: 5m
-retry: {count: 1}
+retry: {count: 1, when: "{{ result().a or failed() }}"}
 """
 
 #: What a careless hand, or another tool, may put anywhere.
@@ -86,6 +100,10 @@ WORDS = [
     "result()",
     "always",
     "fail",
+    "type: parallel",
+    "tasks: {z: {}}",
+    "left",
+    "keystore.k",
     "9" * 30,
     "-1",
     "a" * 300,
@@ -111,6 +129,12 @@ def check_accepted(workflow: WorkflowDef) -> None:
     compile_workflow(workflow, digest_of(stored))
 
 
+def check_action(action: ActionDef) -> None:
+    """Store and read what the parser has accepted."""
+    if action.runtime is not None:
+        assert action_from_json(action_to_json(action)) == action
+
+
 def problems(read: Callable[[], object]) -> tuple[Problem, ...]:
     """Return why reading is refused; nothing if it is not. Any other exception is a crash."""
     try:
@@ -118,6 +142,12 @@ def problems(read: Callable[[], object]) -> tuple[Problem, ...]:
     except DefinitionError as error:
         return error.problems
     return ()
+
+
+def test_what_is_damaged_here_was_whole() -> None:
+    """Otherwise the tests below would say little."""
+    check_accepted(parse_workflow(WORKFLOW))
+    check_action(parse_action(ACTION))
 
 
 @settings(deadline=None, max_examples=300)
@@ -137,8 +167,8 @@ def test_a_damaged_workflow_is_refused_with_places_or_runs(text: str) -> None:
 @settings(deadline=None, max_examples=100)
 @given(damaged(ACTION))
 def test_a_damaged_action_is_refused_or_read(text: str) -> None:
-    """The same for actions."""
-    problems(lambda: parse_action(text, "f.yaml"))
+    """The same for actions; what is accepted is stored and read back equal."""
+    problems(lambda: check_action(parse_action(text, "f.yaml")))
 
 
 @settings(deadline=None, max_examples=100)
@@ -149,7 +179,21 @@ def test_any_text_is_refused_or_read(text: bytes | str) -> None:
 
 
 KEYS = st.sampled_from(
-    ["name", "action", "next", "do", "when", "retry", "count", "join", "tasks", "vars", "x"]
+    [
+        "name",
+        "action",
+        "next",
+        "do",
+        "when",
+        "retry",
+        "count",
+        "join",
+        "tasks",
+        "vars",
+        "x",
+        "type",
+        "parallel",
+    ]
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | KEYS,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dramaturg.engine.errors import DefinitionError
+from dramaturg.engine.errors import JSON, DefinitionError
 from dramaturg.engine.language.parser import digest_of, workflow_from_json
 from dramaturg.engine.language.program import compile_workflow
+from dramaturg.engine.language.schema import ParameterSet
+from dramaturg.engine.language.source import MAX_BYTES
 from dramaturg.engine.packs.loader import load_packs, load_workflow_file
 from dramaturg.engine.packs.manifest import Pack
 
@@ -61,6 +64,99 @@ def test_core_and_examples_are_always_there() -> None:
     assert [found.ref for found in packs] == ["core", "examples"]
     assert [found.warnings for found in packs] == [(), ()]
     assert "core.echo" in packs[0].actions
+
+
+@pytest.mark.parametrize(
+    ("ref", "given", "allowed"),
+    [
+        ("core.wait", {"signal": "go"}, True),
+        ("core.wait", {"signal": "go", "timeout": "5m"}, True),
+        ("core.wait", {"signal": "go", "timeout": 2.5}, True),
+        ("core.wait", {"signal": "go", "timeout": None}, True),
+        ("core.wait", {}, False),
+        ("core.wait", {"signal": ""}, False),
+        ("core.wait", {"signal": "go", "timeout": -1}, False),
+        ("core.ask", {"prompt": "Really?"}, True),
+        (
+            "core.ask",
+            {"prompt": "Really?", "response_schema": {"type": "boolean"}, "assigned_to": "ann"},
+            True,
+        ),
+        ("core.ask", {"prompt": "Really?", "response_schema": "boolean"}, False),
+        ("core.ask", {"assigned_to": "ann"}, False),
+        ("core.start", {"ref": "core.noop"}, True),
+        ("core.start", {"ref": "core.noop", "parameters": {"a": 1}, "id": "x"}, True),
+        ("core.start", {"ref": "core.noop", "parameters": [1]}, False),
+        ("core.start", {"parameters": {}}, False),
+        ("core.signal", {"run": "r", "name": "go"}, True),
+        ("core.signal", {"run": "r", "name": "go", "payload": [None]}, True),
+        ("core.signal", {"run": "r"}, False),
+        ("core.signal", {"name": "go"}, False),
+    ],
+)
+def test_what_waits_says_what_it_takes(ref: str, given: dict[str, JSON], allowed: bool) -> None:
+    """LANGUAGE 9: checked before anything waits."""
+    action = load_packs()[0].actions[ref]
+    assert action.runtime == "builtin"
+    assert f"core.{action.entry_point}" == ref
+    assert all(schema["description"] for schema in (action.parameters or {}).values())
+    assert (ParameterSet(action.parameters).problems(given) == []) is allowed
+
+
+def test_a_file_over_the_limit_is_refused_without_being_read_whole(write: Write) -> None:
+    """Whatever it is: a manifest, a workflow, an action."""
+    large = "# " + "x" * MAX_BYTES
+    base = write(
+        {
+            "p/pack.yaml": large,
+            "p/workflows/w.yaml": large,
+            "p/actions/a.yaml": large,
+        }
+    )
+    with pytest.raises(DefinitionError) as raised:
+        load_packs([base])
+    assert [(p.code, Path(p.path).name) for p in raised.value.problems] == [
+        ("yaml.too_large", "a.yaml"),
+        ("yaml.too_large", "pack.yaml"),
+        ("yaml.too_large", "w.yaml"),
+    ]
+
+
+def test_a_bomb_is_refused_and_costs_nothing(write: Write) -> None:
+    """Aliases of aliases stand for a thousand million nodes; none of them is made."""
+    levels = [f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 10)]
+    bomb = "\n".join(["vars:", "  l0: &l0 x", *levels, "tasks: {a: {}}", ""])
+    base = write({"p/pack.yaml": "label: P\n", "p/workflows/w.yaml": bomb})
+    tracemalloc.start()
+    try:
+        with pytest.raises(DefinitionError) as raised:
+            load_packs([base])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert codes(raised) == ["yaml.aliases"]
+    assert peak < 50_000_000
+
+
+def test_a_script_of_node_must_be_there_and_an_actor_need_not(write: Write) -> None:
+    """An actor lives in somebody's own workers."""
+    base = write(
+        {
+            "p/pack.yaml": "label: P\n",
+            "p/actions/a.yaml": "runtime: nodejs\nentry_point: a.js\nparameter_format: dotenv\n",
+            "p/actions/a.js": "\n",
+            "p/actions/b.yaml": "runtime: dramatiq\nentry_point: mails.send\n",
+        }
+    )
+    actions = pack(load_packs([base]), "p").actions
+    assert [(a.runtime, a.entry_point) for a in actions.values()] == [
+        ("node", "a.js"),
+        ("dramatiq", "mails.send"),
+    ]
+    (base / "p/actions/a.js").unlink()
+    with pytest.raises(DefinitionError) as raised:
+        load_packs([base])
+    assert codes(raised) == ["pack.no_file"]
 
 
 def test_a_pack_brings_actions_and_workflows_in_both_layouts(write: Write) -> None:
