@@ -65,7 +65,7 @@ def _decoded(text: str | bytes, path: str, report: Report) -> str | None:
     start = Position(path=path, line=1, column=1)
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     if len(data) > MAX_BYTES:
-        report.error("yaml.too_large", f"the file has {len(data)} bytes, more than {MAX_BYTES}", start)
+        report.error("yaml.too_large", f"the file has more than {MAX_BYTES} bytes", start)
         return None
     try:
         return data.decode("utf-8-sig")

@@ -75,7 +75,8 @@ def test_core_and_examples_are_always_there() -> None:
         ("core.wait", {"signal": "go", "timeout": None}, True),
         ("core.wait", {}, False),
         ("core.wait", {"signal": ""}, False),
-        ("core.wait", {"signal": "go", "timeout": -1}, False),
+        ("core.wait", {"signal": "go", "timeout": 0}, False),
+        ("core.ask", {"prompt": "Really?", "timeout": -1}, False),
         ("core.ask", {"prompt": "Really?"}, True),
         (
             "core.ask",
