@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from scenarios import SCENARIOS, Scenario
 
+from dramaturg.engine.errors import Failure
 from dramaturg.engine.interpreter.memory import Memory
 from dramaturg.engine.interpreter.rehearsal import Answer, Execution, Rehearsal
 from dramaturg.engine.interpreter.state import ActionInfo
@@ -31,7 +33,12 @@ WORKFLOWS = {
     "parallel_join",
     "timeline_demo",
     "code_census",
+    "approval",
+    "external_job",
 }
+
+#: What waits in the database instead of holding a worker.
+WAITS = {"core.ask", "core.wait", "core.sleep"}
 
 
 @cache
@@ -54,7 +61,10 @@ def catalog(ref: str) -> ActionInfo | None:
     if action is None:
         return None
     return ActionInfo(
-        ref=ref, kind="worker", parameters=ParameterSet(action.parameters), timeout=action.timeout
+        ref=ref,
+        kind="wait" if ref in WAITS else "worker",
+        parameters=ParameterSet(action.parameters),
+        timeout=action.timeout,
     )
 
 
@@ -76,17 +86,24 @@ def perform(one: Execution) -> Answer:
             input=dict(one.made.input),
             timeout=one.made.timeout,
             grace=1.0,
+            token=f"token of {one.id}",
         ),
         Stop(),
     )
     return Answer(status=outcome.status, result=outcome.result, error=outcome.error)
 
 
-def play(ref: str, parameters: Mapping[str, Any], *, last_first: bool = False) -> Memory:
+def play(
+    ref: str,
+    parameters: Mapping[str, Any],
+    *,
+    last_first: bool = False,
+    react: Callable[[Memory], bool] = lambda memory: False,
+) -> Memory:
     """Play a run to its end; `last_first` ends what started last before the others."""
     choose: Callable[..., int] = (lambda running: len(running) - 1) if last_first else (lambda running: 0)
     memory = Memory(programs()[ref], actions=catalog, parameters=parameters)
-    return Rehearsal(memory, perform, choose=choose, programs=programs(), checked=True).play()
+    return Rehearsal(memory, perform, choose=choose, programs=programs(), checked=True, react=react).play()
 
 
 def test_the_pack_has_what_it_is_to_have() -> None:
@@ -140,3 +157,65 @@ def test_a_census_reports_what_cannot_be_read(tmp_path: Path) -> None:
     assert [row["file"] for row in memory.end.output["largest"]] == ["good.py", "wrong.py"]
     assert memory.visits("look")[0].status == "failed"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["pkg.json", "pkg.md"]
+
+
+def people(*sayings: Callable[[Memory], None]) -> Callable[[Memory], bool]:
+    """Return people who say one thing after the other, each when the run waits; then they are silent."""
+    left = list(sayings)
+
+    def react(memory: Memory) -> bool:
+        if not left:
+            return False
+        left.pop(0)(memory)
+        return True
+
+    return react
+
+
+@pytest.mark.parametrize(
+    ("sayings", "verdict", "released_by"),
+    [
+        ((), "put off: nobody has answered", None),
+        ((lambda m: m.answer("ask", {"approved": False, "note": "not on a Friday"}),), "refused: not on a Friday", None),
+        ((lambda m: m.answer("ask", {"approved": False}),), "refused: no reason was given", None),
+        ((lambda m: m.answer("ask", {"approved": True}),), "put off: nobody said go", None),
+        ((lambda m: m.answer("ask", {"approved": True}), lambda m: m.signal("go", {"by": "kim"})), "released", "kim"),
+        ((lambda m: m.signal("go"), lambda m: m.answer("ask", {"approved": True})), "released", "somebody"),
+    ],
+    ids=["silence", "refused", "refused without a word", "no go", "released", "go before the answer"],
+)  # fmt: skip
+def test_an_approval_does_what_people_say(
+    sayings: tuple[Callable[[Memory], None], ...], verdict: str, released_by: str | None
+) -> None:
+    """An answer, a signal, and what becomes of it where one is missing."""
+    memory = play("examples.approval", {}, react=people(*sayings))
+    assert memory.end is not None
+    assert memory.end.status == "succeeded"
+    assert memory.end.output == {"version": "1.0", "verdict": verdict, "released_by": released_by}
+
+
+@pytest.mark.parametrize(
+    ("sayings", "printed", "note"),
+    [
+        ((), None, "the printer has not answered"),
+        ((lambda m: m.complete("print", {"printed": 3}),), 3, ""),
+        ((lambda m: m.complete("print"),), 4, ""),
+        ((lambda m: m.fail("print", Failure(type="Jam", message="paper jam")),), None, "paper jam"),
+    ],
+    ids=["silence", "printed", "printed without a word", "failed"],
+)
+def test_an_external_job_ends_as_the_printer_says(
+    tmp_path: Path, sayings: tuple[Callable[[Memory], None], ...], printed: int | None, note: str
+) -> None:
+    """The attempt is pending; the job has the token that completes it, and nobody else can read it."""
+    memory = play(
+        "examples.external_job",
+        {"pages": 4, "seconds": 0, "out": str(tmp_path / "queue")},
+        react=people(*sayings),
+    )
+    assert memory.end is not None
+    assert memory.end.output == {"rendered": 4, "began_with": 1, "printed": printed, "note": note}
+    (job,) = (tmp_path / "queue").iterdir()
+    assert (job.name, job.stat().st_mode & 0o777) == ("job.json", 0o600)
+    (one,) = memory.visits("print")
+    assert json.loads(job.read_text()) == {"pages": 4, "token": f"token of {one.id}"}
