@@ -53,9 +53,10 @@ def test_the_interpreter_does_what_the_case_says(case: Case, library: Library) -
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_database_and_a_host_do_what_the_case_says(
-    case: Case, conductors: Callable[[bool], Conductor]
+    case: Case, library: Library, conductors: Callable[[bool], Conductor]
 ) -> None:
     """The same by real steps on SQLite, and the history of every run agrees with the tables."""
+    assert library.problems.get(case.pack, []) == []
     conductor = conductors(False)
     try:
         run = conductor.play(case)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from actor_fakes import our_threads
-from language.cases import Case, differences, load, write_packs
+from language.cases import Case, differences, load
 from language.in_threads import PATIENCE, Cast
 from language.in_world import seen
+from language.library import Library
 
 from dramaturg import Client
 from dramaturg.engine.config import load_settings
@@ -28,24 +28,22 @@ BACKENDS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the cases' packs."""
-    folder = tmp_path_factory.mktemp("packs")
-    write_packs(folder, CHOSEN)
-    return folder
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """The packs of the chosen cases."""
+    return Library(tmp_path_factory.mktemp("packs"), CHOSEN)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def service(
     request: pytest.FixtureRequest,
-    folder: Path,
+    library: Library,
     tmp_path_factory: pytest.TempPathFactory,
     new_postgres_database: Callable[[], AbstractContextManager[str]],
     redis_url: str,
 ) -> Iterator[Service]:
     """One backend on which every run is under way."""
     database, eager = request.param
-    given: dict[str, Any] = {"eager": eager, "packs": (folder,)}
+    given: dict[str, Any] = {"eager": eager, "packs": (library.folder,)}
     with ExitStack() as ending:
         if database == "sqlite":
             given["database_url"] = f"sqlite:///{tmp_path_factory.mktemp('database') / 'dramaturg.db'}"
@@ -58,7 +56,7 @@ def service(
         service.register()
         service.close()
         client = ending.enter_context(Client(**given))
-        cast = Cast(client, CHOSEN)
+        cast = Cast(client, [case for case in CHOSEN if case.pack in library.packs])
         ending.enter_context(cast.working())
         cast.start()
         yield client.service
@@ -66,8 +64,9 @@ def service(
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=str(case)) for case in CHOSEN])
-def test_real_workers_do_what_the_case_says(case: Case, service: Service) -> None:
+def test_real_workers_do_what_the_case_says(case: Case, library: Library, service: Service) -> None:
     """The same path, outcome, output and errors; and `replay` equals the tables."""
+    assert library.problems.get(case.pack, []) == []
     service.wait(case.run_id, PATIENCE)
     assert differences(case.expect, seen(service, case), exact_time=False) == []
     assert service.verify(case.run_id) == []
