@@ -65,7 +65,7 @@ def make_actors_broker(settings: Settings) -> Broker | None:
     if settings.actors_broker_url is None:
         return None  # on RabbitMQ our queues are no app's
     if scheme in ("amqp", "amqps"):
-        return _rabbitmq_broker(url)
+        return _rabbitmq_broker(url)  # type: ignore[no-any-return]
     raise _unknown(url)
 
 

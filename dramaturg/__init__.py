@@ -2,7 +2,7 @@
 
 ``from dramaturg import Client, Worker`` is what an app needs; both are loaded when they are first asked for,
 so that ``import dramaturg`` costs nothing. ``heartbeat``, ``progress``, ``pending``, ``last_heartbeat`` and ``token`` are
-for actions while they run.
+for actions while they run; ``DurableTasks`` is the middleware of an app whose actors are tasks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dramaturg.actors.client import AsyncClient, Client, Worker
+    from dramaturg.actors.durable import DurableTasks
     from dramaturg.engine.errors import (
         Conflict,
         DramaturgError,
@@ -32,6 +33,7 @@ __all__ = [
     "Client",
     "Conflict",
     "DramaturgError",
+    "DurableTasks",
     "InvalidParameters",
     "NotFound",
     "RunCancelled",
@@ -52,6 +54,7 @@ __all__ = [
 _HOMES = {
     "AsyncClient": "dramaturg.actors.client",
     "Client": "dramaturg.actors.client",
+    "DurableTasks": "dramaturg.actors.durable",
     "Worker": "dramaturg.actors.client",
     "heartbeat": "dramaturg.engine.runtime.attempt",
     "last_heartbeat": "dramaturg.engine.runtime.attempt",
