@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shlex
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
@@ -98,7 +97,7 @@ def _forms(secret: str) -> Iterator[str]:
             yield written[1:-1]
             yield json.dumps(written)[3:-3]
         yield repr(text)[1:-1]
-        yield shlex.quote(text)
+        yield text.replace("'", "'\"'\"'")
         yield text.replace("'", "'\\''")
         yield quote(text)
         yield quote(text, safe="")
