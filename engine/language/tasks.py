@@ -17,30 +17,15 @@ from dramaturg.engine.language.source import Node
 from dramaturg.engine.language.transitions import LONGEST_NAME, NAME, Step, read_next
 
 #: Keys that would do nothing on a task without an action.
-_NEED_ACTION: tuple[str, ...] = (
-    "input",
-    "with_items",
-    "delay",
-    "timeout",
-    "retry",
-    "on_lost",
-    "queue",
-    "priority",
-)
-_NEED_ACTION += ("schedule_timeout", "total_timeout", "heartbeat_timeout")
+_NEED_ACTION = ["input", "with_items", "delay", "timeout", "retry", "on_lost", "queue", "priority"]
+_NEED_ACTION += ["schedule_timeout", "total_timeout", "heartbeat_timeout"]
 
 #: Keys that belong to the tasks inside a parallel one, not to itself.
-_INSIDE: tuple[str, ...] = (
-    "action",
-    "input",
-    "with_items",
-    "batch_size",
-    "concurrency",
-    "delay",
-    "retry",
-    "on_lost",
-)
-_INSIDE += ("queue", "priority", "schedule_timeout", "heartbeat_timeout", "parent_close")
+_INSIDE = ["action", "input", "with_items", "batch_size", "concurrency", "delay", "retry", "on_lost", "queue"]
+_INSIDE += ["priority", "schedule_timeout", "heartbeat_timeout", "parent_close"]
+
+#: Keys that are about the worker which does an attempt.
+_OF_WORKERS = ("queue", "priority", "on_lost", "heartbeat_timeout")
 
 TYPES = ("parallel", "workflow")
 PARENT_CLOSE = ("cancel", "terminate", "abandon")
@@ -217,8 +202,8 @@ def _work(
         "parent_close": fields.choice("parent_close", PARENT_CLOSE, "cancel"),
     }
     if kind == "workflow":
-        message = f"{fields.what}: `{{key}}` does nothing: a nested run sends no heartbeats"
-        fields.refuse(("heartbeat_timeout",), "workflow.no_effect", message)
+        message = f"{fields.what}: `{{key}}` does nothing: a nested run has no worker, its tasks have"
+        fields.refuse(_OF_WORKERS, "workflow.no_effect", message)
         if fields.take("action") is None:
             fields.missing("`action` is missing", "name the workflow that it runs")
         return values

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from dramaturg.engine.expressions.faults import did_you_mean
-from dramaturg.engine.language.fields import is_template
-from dramaturg.engine.language.model import ActionDef, Position, WorkflowDef
+from dramaturg.engine.language.model import Position
 from dramaturg.engine.language.report import Report
-from dramaturg.engine.language.schema import ParameterSet, near_or_known
-from dramaturg.engine.language.tasks import TaskSource, every_source
 from dramaturg.engine.packs.manifest import Pack
 from dramaturg.engine.packs.reading import (
     ACTIONS,
@@ -25,12 +21,10 @@ from dramaturg.engine.packs.reading import (
     read_pack,
     real,
 )
+from dramaturg.engine.packs.uses import check_uses, declared, known_actions
 
 #: Packs that are always there.
 SHIPPED = ("core", "examples")
-
-#: The built-in action that can send heartbeats: what it runs may write into the control file.
-BEATING = "core.shell"
 
 #: The pack of a workflow file that belongs to none.
 LOCAL = "local"
@@ -49,9 +43,9 @@ def load_packs(paths: Sequence[Path] = ()) -> tuple[Pack, ...]:
     report = Report()
     readings = [read_pack(folder) for folder in _folders(paths, report)]
     _duplicates(readings, report)
-    known = _known(readings)
+    known = known_actions(readings)
     for reading in readings:
-        _check_uses(reading, known)
+        check_uses(reading, known)
         report.add(reading.report.problems)
     report.raise_if_failed()
     return tuple(reading.pack() for reading in readings)
@@ -123,85 +117,6 @@ def _duplicates(readings: Sequence[Reading], report: Report) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Action:
-    """What a use of an action is checked against; None: its file is not sound, so nothing is said about it."""
-
-    parameters: ParameterSet | None
-    definition: ActionDef | WorkflowDef | None = None
-
-
-def _known(readings: Iterable[Reading]) -> dict[str, _Action]:
-    known: dict[str, _Action] = {}
-    for reading in readings:
-        known.update(dict.fromkeys(reading.claimed, _Action(None)))
-        known.update(_declared({**reading.actions, **reading.workflows}, sound=not reading.report.failed))
-    return known
-
-
-def _declared(definitions: Mapping[str, ActionDef | WorkflowDef], *, sound: bool) -> dict[str, _Action]:
-    """Return what definitions take; in a pack with problems, a declaration may be missing because it is wrong."""
-    return {
-        ref: _Action(ParameterSet(found.parameters) if sound or found.parameters is not None else None, found)
-        for ref, found in definitions.items()
-    }
-
-
-def _check_uses(reading: Reading, known: Mapping[str, _Action]) -> None:
-    for tasks in reading.tasks.values():
-        for task in every_source(tasks.values()):
-            ref = task.definition.action
-            if ref is not None and not is_template(ref):
-                _check_use(task, ref, known, reading.report)
-
-
-def _check_use(task: TaskSource, ref: str, known: Mapping[str, _Action], report: Report) -> None:
-    if ref not in known:
-        name = task.definition.name
-        written = task.node.get("action") or task.node
-        message = f"task '{name}': there is no action '{ref}'"
-        report.error("workflow.unknown_action", message, written.at, did_you_mean(ref, known))
-        return
-    action = known[ref]
-    if action.definition is not None:
-        _check_kind(task, ref, action.definition, report)
-    if action.parameters is not None:
-        _check_input(task, ref, action.parameters, report)
-
-
-def _check_kind(task: TaskSource, ref: str, action: ActionDef | WorkflowDef, report: Report) -> None:
-    """Report what does nothing, or can't be, because of what the action is."""
-    name, nested = task.definition.name, isinstance(action, WorkflowDef)
-    if task.definition.type == "workflow" and not nested:
-        message = f"task '{name}': {ref} is no workflow, and the task is of `type: workflow`"
-        report.error("workflow.not_a_workflow", message, task.node.key("type").at, "leave `type` out")
-    if task.definition.heartbeat_timeout is None or (not nested and _may_beat(action)):
-        return
-    why = "is a nested run, which" if nested else f"is {ref}, which"
-    message = f"task '{name}': `heartbeat_timeout` does nothing: it {why} sends no heartbeats"
-    report.error("workflow.no_effect", message, task.node.key("heartbeat_timeout").at)
-
-
-def _may_beat(action: ActionDef | WorkflowDef) -> bool:
-    return isinstance(action, ActionDef) and (action.runtime != "builtin" or action.ref == BEATING)
-
-
-def _check_input(task: TaskSource, ref: str, parameters: ParameterSet, report: Report) -> None:
-    """Report what the action needs and is not given, and what it is given and does not take."""
-    name, given = task.definition.name, task.node.get("input")
-    written = task.node.get("action") or task.node
-    missing = [n for n in parameters.required if n not in task.definition.input]
-    for parameter in missing:
-        at = task.node.key("input").at if given is not None else written.at
-        message = f"task '{name}': {ref} needs '{parameter}', and its input does not have it"
-        report.error("workflow.missing_input", message, at)
-    for key, _ in given.entries if given is not None and parameters.closed else ():
-        if key.value not in parameters.names:
-            message = f"task '{name}': {ref} takes no '{key.value}'"
-            hint = near_or_known(str(key.value), parameters.names)
-            report.error("workflow.unknown_input", message, key.at, hint)
-
-
 def _pack_of(path: Path) -> Path | None:
     """Return the folder of the pack that a file lies in, or None."""
     return next((folder for folder in path.absolute().parents if (folder / MANIFEST).is_file()), None)
@@ -225,10 +140,10 @@ def _from_pack(path: Path, folder: Path, known: Sequence[Pack]) -> Pack | None:
 
 def _alone(reading: Reading, others: Iterable[Pack]) -> Pack:
     """Check one pack against others, which are sound."""
-    known = _known([reading])
+    known = known_actions([reading])
     for pack in others:
-        known.update(_declared({**pack.actions, **pack.workflows}, sound=True))
-    _check_uses(reading, known)
+        known.update(declared({**pack.actions, **pack.workflows}, sound=True))
+    check_uses(reading, known)
     reading.report.raise_if_failed()
     return reading.pack()
 
