@@ -44,7 +44,8 @@ def test_a_secret_does_not_survive_in_a_text(secret: str, before: str, after: st
     written = write(secret)
     found = Scrubber([secret]).text(before + written + after)
     assert secret not in found
-    assert written.strip("\"'=") not in found
+    if bare := written.strip("\"'="):
+        assert bare not in found
     assert "***" in found
 
 
