@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from dramaturg.engine.runtime import Stop, run_action
 
 
@@ -68,3 +70,59 @@ def test_a_bug_of_ours_is_an_outcome(pack, monkeypatch):
     monkeypatch.setattr("dramaturg.engine.runtime.run.run_script", broken)
     outcome = pack.script("print(1)")
     assert (outcome.status, outcome.error.type) == ("failed", "ZeroDivisionError")
+
+
+@pytest.mark.parametrize(
+    ("output_format", "printed", "result"),
+    [
+        ("json", '{"a": [1, null]}', {"a": [1, None]}),
+        ("yaml", "a:\n- 1\n- null\nday: 2026-01-31", {"a": [1, None], "day": "2026-01-31"}),
+        ("jsonl", '{"a": 1}\n\n2', [{"a": 1}, 2]),
+        ("text", "a: [", {"stdout": "a: [\n", "stderr": "", "exit_code": 0}),
+        ("json", "", None),
+        ("yaml", "", None),
+        ("jsonl", "", []),
+    ],
+)
+@pytest.mark.parametrize("runtime", ["python", "shell"])
+def test_every_output_format_of_every_runtime(pack, runtime, output_format, printed, result):
+    """What a process prints becomes its result; the log has it as it was."""
+    if runtime == "python":
+        outcome = pack.script(f"print({printed!r})", output_format=output_format)
+    else:
+        outcome = pack.shell(f"cat <<'END'\n{printed}\nEND\n", output_format=output_format)
+    assert outcome.status == "succeeded", outcome
+    assert outcome.result == result
+    assert outcome.logs[0].text == printed + "\n"
+
+
+@pytest.mark.parametrize("output_format", ["json", "yaml", "jsonl"])
+def test_output_that_does_not_parse_is_a_failure_in_every_format(pack, output_format):
+    """It says so; an exit code that is none comes first."""
+    error = pack.script("print('a: [')", output_format=output_format).error
+    assert error.type == "InvalidOutput"
+    assert f"does not parse as {output_format}" in error.message
+    assert pack.script("print('a: ['); exit(3)", output_format=output_format).error.type == "ExitCode"
+
+
+@pytest.mark.parametrize(
+    ("output_format", "printed", "declared", "words"),
+    [
+        ("yaml", "n: x", {"n": {"type": "integer"}}, "'n' must be a whole number"),
+        ("jsonl", "1", {"n": {"type": "integer"}}, "a map is expected, not a list"),
+        ("text", "", {"exit_code": {"type": "integer", "minimum": 1}}, "'exit_code'"),
+        ("json", '"x"', {}, "a map is expected, not text"),
+    ],
+)
+def test_declared_output_is_checked_in_every_format(pack, output_format, printed, declared, words):
+    """It is the result that counts, not how it was printed."""
+    error = pack.script(f"print({printed!r})", output_format=output_format, output=declared).error
+    assert error.type == "InvalidOutput"
+    assert words in error.message
+
+
+def test_a_pending_result_is_not_checked(pack):
+    """There is none yet."""
+    script = "import dramaturg; dramaturg.pending(); print('{}')"
+    outcome = pack.script(script, output={"n": {"required": True}})
+    assert (outcome.status, outcome.error) == ("pending", None)
