@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dramaturg.engine.config import Settings
-from dramaturg.engine.errors import JSON, NotFound, Unreachable, UsageError
+from dramaturg.engine.errors import JSON, Conflict, Failure, NotFound, Unreachable, UsageError
 from dramaturg.engine.packs.loader import load_packs, load_workflow_file
 from dramaturg.engine.packs.manifest import Pack
 from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop, run_action
+from dramaturg.engine.runtime.normalise import Refused, normalise
+from dramaturg.engine.secrecy import Secrecy
 from dramaturg.engine.serve import Host
 from dramaturg.engine.sources import ActionSource
 from dramaturg.engine.starting import StartedRun, start_run
-from dramaturg.engine.store import controls, queries, schema, verification
+from dramaturg.engine.store import controls, people, queries, schema, verification
 from dramaturg.engine.store.awaits import awaits_of
 from dramaturg.engine.store.catalog import Catalog
-from dramaturg.engine.store.codec import loads
+from dramaturg.engine.store.codec import Encoder, loads
 from dramaturg.engine.store.database import Database, Transaction
 from dramaturg.engine.store.doctor import Finding, examine, seen_workers
 from dramaturg.engine.store.registry import Bundle, Registered, register
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.times import iso
+from dramaturg.engine.store.vault import Vault
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -56,6 +59,8 @@ class Service:
         self.database = database
         self.settings = settings
         self.catalog = Catalog()
+        self.vault = Vault.of(database, settings.secret_keys)
+        self.secrecy = Secrecy(self.vault)
         self._packs: tuple[Pack, ...] | None = None
 
     @classmethod
@@ -214,6 +219,7 @@ class Service:
                 parameters or {},
                 run_id=id,
                 if_exists=if_exists,
+                secrecy=self.secrecy,
                 threshold=self.settings.soft_payload,
                 limit=self.settings.hard_payload,
                 shown=self.database.shown,
@@ -313,6 +319,89 @@ class Service:
         with self.database.write() as tx:
             asked = controls.cancel(tx, target, by=by, reason=reason)
         return asked if asked is not None else self._missing(target)
+
+    def terminate(self, run_id: str, *, by: str = "", reason: str = "") -> controls.Asked:
+        """End a run, and those nested in it, at once: nothing of it is let finish, no transition is followed.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self.database.write() as tx:
+            asked = controls.terminate(tx, run_id, by=by, reason=reason)
+        return asked if asked is not None else self._missing(run_id)
+
+    def signal(
+        self, run_id: str, name: str, payload: JSON = None, *, by: str = "", key: str | None = None
+    ) -> controls.Asked:
+        """Send a run a signal; it is kept until a task waits for it.
+
+        Args:
+            key: the sender's name for it: sent twice, it counts once.
+        Raises:
+            NotFound: there is no such run.
+            Conflict: it has ended.
+            UsageError: the name is empty, or the payload is no JSON value.
+        """
+        if not name:
+            raise UsageError("a signal has a name")
+        value = self._given(payload, "payload")
+        with self.database.write() as tx:
+            row = people.run_of(tx, run_id)
+            if row is not None and row[2] is not None:
+                raise Conflict(f"run {run_id} has ended: it takes no signal", hint="dramaturg show says how")
+            if row is not None:
+                return people.signal(tx, self._encoder(), row, name, value, by=by, key=key)
+        self._missing(run_id)
+
+    def answer(
+        self, run_id: str, task: str | None = None, value: JSON = None, *, by: str = ""
+    ) -> controls.Asked:
+        """Answer what a run asks (`core.ask`): its one question, or that of one of its tasks.
+
+        Raises:
+            NotFound: there is no such run, or it asks nothing.
+            Conflict: several questions could be meant, or it has been answered.
+            InvalidParameters: the question wants another kind of answer; nothing has happened.
+        """
+        given = self._given(value, "answer")
+        with self.database.write() as tx:
+            return people.answer(tx, self._encoder(), self._key(tx, run_id), task, given, by=by)
+
+    def complete(self, target: str, result: JSON = None, *, by: str = "") -> controls.Asked:
+        """End what waits as succeeded: a pending attempt by its token, what waits by the number of its execution.
+
+        Raises:
+            NotFound: there is nothing of this token or number.
+            Conflict: it does not wait.
+        """
+        return self._end(target, self._given(result, "result"), None, by)
+
+    def fail(
+        self, target: str, message: str = "", *, type: str = "Failed", details: JSON = None, by: str = ""
+    ) -> controls.Asked:
+        """End what waits as failed; otherwise like `complete`."""
+        text = message or (f"{by} said so" if by else "a person said so")
+        error = Failure(type=type, message=text, details=self._given(details, "details"))
+        return self._end(target, None, error, by)
+
+    def _end(self, target: str, result: JSON, error: Failure | None, by: str) -> controls.Asked:
+        with self.database.write() as tx:
+            asked = people.end(tx, self._encoder(), target, result, error, by=by)
+        if asked is None:
+            hint = "dramaturg show names executions, DRAMATURG_TOKEN is the token"
+            raise NotFound(
+                f"there is no execution or token {target!r} in database {self.database.shown}", hint=hint
+            )
+        return asked
+
+    def _encoder(self) -> Encoder:
+        return Encoder(self.settings.soft_payload)
+
+    def _given(self, value: JSON, what: str) -> JSON:
+        try:
+            return normalise(value, self.settings.hard_payload, what)
+        except Refused as refused:
+            raise UsageError(refused.failure.message) from None
 
     def verify(self, run_id: str) -> list[str]:
         """Hold a run's history, and those of the runs nested in it, against the tables; return what is broken."""

@@ -11,11 +11,14 @@ from uuid_utils import uuid7
 from dramaturg.engine.errors import JSON, Conflict, InvalidParameters, NotFound, UsageError
 from dramaturg.engine.interpreter.state import ActionInfo
 from dramaturg.engine.runtime.normalise import Refused, normalise
+from dramaturg.engine.secrecy import Secrecy
+from dramaturg.engine.secret import holds
 from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.catalog import info_of
-from dramaturg.engine.store.codec import Encoder, digest_of, loads
+from dramaturg.engine.store.codec import Encoder, loads
 from dramaturg.engine.store.database import Transaction
 from dramaturg.engine.store.statements import Statement
+from dramaturg.engine.store.vault import Vault
 
 POLICIES = ("return_existing", "reject", "terminate_existing")
 
@@ -61,6 +64,7 @@ def start_run(
     threshold: int,
     limit: int,
     shown: str,
+    secrecy: Secrecy | None = None,
 ) -> StartedRun:
     """Store a run, or find the one that the id names.
 
@@ -69,31 +73,34 @@ def start_run(
         limit: bytes of JSON that the parameters may have.
         shown: how to call the database in a message.
     Raises:
-        NotFound, InvalidParameters, Conflict, UsageError: nothing was stored.
+        NotFound, InvalidParameters, Conflict, UsageError: nothing was stored. UsageError is also NoKey: the workflow has
+            secrets, and there is no key for them.
     """
     if if_exists not in POLICIES[:2]:
         raise UsageError(f"{if_exists!r} is not supported", hint="use 'return_existing' or 'reject'")
+    secrecy = secrecy or Secrecy(Vault())
     given = _normalised(ref, parameters, limit)
-    mark = digest_of(given)
     if run_id is not None:
-        existing = _existing(tx, ref, mark, run_id, if_exists)
+        existing = _existing(tx, ref, secrecy, given, run_id, if_exists)
         if existing is not None:
             return existing
     info = _startable(tx, ref, shown)
     problems = info.parameters.problems(given)
     if problems:
         raise InvalidParameters(ref, problems)
-    encode = Encoder(threshold)
+    catalog = tx.run(CATALOG_NOW)[0][0]
+    secrecy.require_key(tx, ref, catalog)
+    encode = Encoder(threshold, secrecy.vault)
+    mark = secrecy.mark(info, given)
     run_id = run_id or str(uuid7())
     run = {"run_id": run_id, "ref": ref, "digest": info.digest, "given": mark, "now": tx.now()}
-    text = encode(info.parameters.with_defaults(given))
+    text = encode(secrecy.hide(info, info.parameters.with_defaults(given)))
     execution = tx.run(PUT_EXECUTION, {**run, "input": text})[0][0]
-    catalog = tx.run(CATALOG_NOW)[0][0]
     rows = tx.run(PUT_RUN, {**run, "execution": execution, "catalog": catalog})
     if not rows:
         # Somebody else took the id between our look and now.
         tx.run(TAKE_BACK, {"execution": execution})
-        found = _existing(tx, ref, mark, run_id, if_exists)
+        found = _existing(tx, ref, secrecy, given, run_id, if_exists)
         if found is None:
             raise Conflict(f"run {run_id} is being started by somebody else", hint="try again")
         return found
@@ -103,24 +110,28 @@ def start_run(
 
 
 def _normalised(ref: str, parameters: Mapping[str, JSON], limit: int) -> dict[str, JSON]:
+    # What holds a secret comes from the engine itself (core.start), and has been normalised before.
+    kept = {name: value for name, value in parameters.items() if holds(value)}
     try:
-        value = normalise(dict(parameters), limit, "parameters")
+        value = normalise({n: v for n, v in parameters.items() if n not in kept}, limit, "parameters")
     except Refused as refused:
         raise InvalidParameters(ref, [refused.failure.message]) from None
     assert isinstance(value, dict)
-    return value
+    return {**value, **kept}
 
 
-def _existing(tx: Transaction, ref: str, mark: str, run_id: str, if_exists: str) -> StartedRun | None:
+def _existing(
+    tx: Transaction, ref: str, secrecy: Secrecy, given: Mapping[str, JSON], run_id: str, if_exists: str
+) -> StartedRun | None:
     rows = tx.run(EXISTING, {"run_id": run_id})
     if not rows:
         return None
-    key, other, given = rows[0]
+    key, other, mark = rows[0]
     if other != ref:
         raise Conflict(
             f"run id {run_id!r} is taken by a run of {other}, not of {ref}", hint="choose another id"
         )
-    if given != mark:
+    if not secrecy.same(mark, given):
         raise Conflict(
             f"run id {run_id!r} is taken by a run of {ref} with other parameters",
             hint="start with the same parameters to go on with it, or choose another id",
@@ -140,9 +151,4 @@ def _startable(tx: Transaction, ref: str, shown: str) -> ActionInfo:
     info = info_of(loads(rows[0][1]), rows[0][0])
     if not info.enabled:
         raise UsageError(f"{ref} is not enabled", hint="set enabled: true in its definition")
-    if info.kind != "workflow":
-        raise UsageError(
-            f"{ref} is an action, not a workflow: only workflows can be started for now",
-            hint="write a workflow with a task that names it",
-        )
     return info
