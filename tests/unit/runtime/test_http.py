@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
+import ipaddress
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,6 +21,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 import dramaturg.packs
 from dramaturg.engine.language.model import ActionDef
@@ -399,9 +407,43 @@ def test_a_peer_that_speaks_something_else():
         assert failure(run(url)).type == "RemoteProtocolError"
 
 
-def test_a_certificate_is_checked(server):
-    """A server without one is no server."""
-    assert failure(run(server.replace("http:", "https:"))).type == "ConnectError"
+@pytest.fixture
+def own_certificate(tmp_path) -> Path:
+    """A certificate that nobody vouches for, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime(2020, 1, 1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=36500))
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+    file = tmp_path / "certificate.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM) + secret)
+    return file
+
+
+def test_a_certificate_is_checked(own_certificate):
+    """Unless it is said that it need not be."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own_certificate)
+        serving.socket = context.wrap_socket(serving.socket, server_side=True)
+        serving.handle_error = lambda *_: None  # a client that does not want it is no error to be shown
+        thread = threading.Thread(target=serving.serve_forever, args=(0.02,))
+        thread.start()
+        url = f"https://127.0.0.1:{serving.server_port}"
+        error = failure(run(url))
+        fine = run(url, verify=False)
+        serving.shutdown()
+        thread.join()
+    assert error.type == "ConnectError"
+    assert "CERTIFICATE_VERIFY_FAILED" in error.message
+    assert ok(fine)["status"] == 200
+
+
+def test_a_server_that_knows_no_tls(server):
+    """Is no server for https."""
     assert failure(run(server.replace("http:", "https:"), verify=False)).type == "ConnectError"
 
 

@@ -111,7 +111,7 @@ def test_output_that_does_not_parse_is_a_failure_in_every_format(pack, output_fo
         ("yaml", "n: x", {"n": {"type": "integer"}}, "'n' must be a whole number"),
         ("jsonl", "1", {"n": {"type": "integer"}}, "a map is expected, not a list"),
         ("text", "", {"exit_code": {"type": "integer", "minimum": 1}}, "'exit_code'"),
-        ("json", '"x"', {}, "a map is expected, not text"),
+        ("json", '"x"', {}, "a map is expected, not 'x'"),
     ],
 )
 def test_declared_output_is_checked_in_every_format(pack, output_format, printed, declared, words):
