@@ -204,7 +204,7 @@ def _read(file: str, number: int, data: Mapping[str, Any]) -> Case:
     actions = {"work": WORK, **data.get("actions", {})}
     files: dict[str, Any] = dict(data.get("files", {}))
     files |= {f"workflows/{name}.yaml": _map(text) for name, text in workflows.items()}
-    files |= {f"actions/{name}.yaml": {**WORK, **(found or {})} for name, found in actions.items()}
+    files |= {f"actions/{name}.yaml": _action(found or {}) for name, found in actions.items()}
     ends = tuple(data.get("ends", ()))
     try:
         return Case(
@@ -225,6 +225,10 @@ def _read(file: str, number: int, data: Mapping[str, Any]) -> Case:
         )
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}.yaml: {data.get('name')}: {error!r}") from error
+
+
+def _action(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    return given if "workflow_file" in given else {**WORK, **given}
 
 
 def _map(given: Any) -> Any:
@@ -429,6 +433,8 @@ def _part(wanted: Any, got: Any) -> bool:
         return True
     if isinstance(wanted, Mapping) and isinstance(got, Mapping):
         return all(key in got and _part(value, got[key]) for key, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(wanted) == len(got) and all(map(_part, wanted, got))
     if isinstance(wanted, str) and isinstance(got, str) and wanted.startswith("... "):
         return wanted.removeprefix("... ") in got
     return wanted is None or bool(wanted == got)
