@@ -21,6 +21,8 @@ from dramaturg import __version__
 from dramaturg.engine import failpoints
 from dramaturg.engine.config import Settings
 from dramaturg.engine.errors import Failure, Unreachable
+from dramaturg.engine.performing import performer
+from dramaturg.engine.running import Running
 from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop, run_action
 from dramaturg.engine.sends import ActorPost, Send, tasks
 from dramaturg.engine.sources import ActionSource
@@ -40,17 +42,6 @@ FOLLOW_UPS, FOLLOW_SECONDS = 100, 1.0
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0
 #: Seconds between two notes that this worker is alive.
 SEEN_EVERY = 10.0
-
-
-class _Running:
-    """An attempt that a thread of this process is making."""
-
-    __slots__ = ("claim", "handed_back", "stop")
-
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-        self.stop = Stop()
-        self.handed_back = False
 
 
 class Host:
@@ -96,6 +87,7 @@ class Host:
             worker=self.worker,
             lease=settings.lease,
             soft_payload=settings.soft_payload,
+            perform=performer(settings, database.shown),
         )
         self.stepper.queues = frozenset(queues) if queues is not None else None
         self.stepper.kind = kind
@@ -105,10 +97,11 @@ class Host:
             overdue=settings.grace + 10.0,
             lost=max(settings.lease, 1.0),
             in_process=in_process,
+            perform=self.stepper.perform,
         )
         self._environment = {n: os.environ[n] for n in settings.pass_env if n in os.environ}
         self._lock = threading.Lock()
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         #: In process: what is in our own queue (runs as negative numbers), and whether there was more than it may hold.
         self._outstanding: set[int] = set()
         self._overflow = False
@@ -165,7 +158,7 @@ class Host:
 
     def _attempt(self, claim: Claim) -> Report | None:
         """Run the action of a claim; None: it was handed back meanwhile."""
-        running = _Running(claim)
+        running = Running(claim)
         with self._lock:
             # A drain that found nothing to hand back must not be followed by a new attempt.
             closing = self._closing.is_set()
@@ -175,7 +168,7 @@ class Host:
             self.stepper.hand_back([claim])
             return None
         try:
-            outcome = self._outcome(claim, running.stop)
+            outcome = self._outcome(running)
         finally:
             with self._lock:
                 self._running.pop(claim.nonce, None)
@@ -186,10 +179,12 @@ class Host:
             status=outcome.status,
             result=outcome.result,
             error=outcome.error,
+            heartbeat=running.heartbeat,
             logs=[asdict(chunk) for chunk in outcome.logs],
         )
 
-    def _outcome(self, claim: Claim, stop: Stop) -> ActionOutcome:
+    def _outcome(self, running: Running) -> ActionOutcome:
+        claim = running.claim
         source = self._actions.find(claim.action)
         if source is None:
             message = f"no pack on this worker's path has {claim.action}, and neither has the database"
@@ -211,8 +206,12 @@ class Host:
                 log_limit=self.settings.log_limit,
                 result_limit=self.settings.hard_payload,
                 environment=self._environment,
+                token=claim.token,
+                heartbeat_timeout=claim.heartbeat_timeout,
+                last_heartbeat=claim.heartbeat,
+                on_beat=running.hear,
             ),
-            stop,
+            running.stop,
         )
 
     def _complete(self, claim: Claim, report: Report, follow: bool) -> Step:
@@ -278,6 +277,8 @@ class Host:
             while todo:
                 run, step = todo.pop()
                 sends.extend(tasks(step.requested))
+                # A run that a task has started is another outermost one: not ours, if we serve one only.
+                sends.extend(Send(kind="interpret", id=new) for new in step.started if self.root is None)
                 again = step.again or (self.database.dialect != "sqlite" and self.stepper.pending(run))
                 for other in ([run] if again else []) + step.runs:
                     looked += 1
@@ -350,7 +351,8 @@ class Host:
         lost = [run for name in dead_workers(self._life, self.clock) for run in self.clock.orphan(name)]
         due = self.clock.tick(patience=patience, queues=self.stepper.queues, actors=self.post.open)
         sends = tasks(due.requested)
-        sends += [Send(kind="interpret", id=run) for run in dict.fromkeys((*due.runs, *lost))]
+        others = due.started if self.root is None else []
+        sends += [Send(kind="interpret", id=run) for run in dict.fromkeys((*due.runs, *lost, *others))]
         self._dispatch(sends)
         if due.more:
             return 0.0
@@ -375,8 +377,11 @@ class Host:
             self._note_life()
             self._seen = now
 
-    def _watch(self, running: dict[str, _Running]) -> None:
+    def _watch(self, running: dict[str, Running]) -> None:
         claims = [r.claim for r in running.values()]
+        said = [(one.claim, new) for one in running.values() if (new := one.take())]
+        if said:
+            self.stepper.note(said)
         now = time.monotonic()
         if now - self._renewed >= self.settings.lease / 3:
             self.stepper.renew(claims)

@@ -347,11 +347,11 @@ class Service:
         value = self._given(payload, "payload")
         with self.database.write() as tx:
             row = people.run_of(tx, run_id)
-            if row is not None and row[2] is not None:
-                raise Conflict(f"run {run_id} has ended: it takes no signal", hint="dramaturg show says how")
-            if row is not None:
+            if row is not None and row[2] is None:
                 return people.signal(tx, self._encoder(), row, name, value, by=by, key=key)
-        self._missing(run_id)
+        if row is None:
+            self._missing(run_id)
+        raise Conflict(f"run {run_id} has ended: it takes no signal", hint="dramaturg show says how")
 
     def answer(
         self, run_id: str, task: str | None = None, value: JSON = None, *, by: str = ""

@@ -22,7 +22,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from uuid_utils import uuid4
@@ -32,6 +32,7 @@ from dramaturg.engine.errors import JSON, Failure, Unreachable
 from dramaturg.engine.interpreter.advance import advance, reads
 from dramaturg.engine.interpreter.commands import Decision
 from dramaturg.engine.interpreter.state import Input, Need, Started
+from dramaturg.engine.performing import Performer
 from dramaturg.engine.store import leases
 from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.catalog import Catalog
@@ -39,6 +40,7 @@ from dramaturg.engine.store.codec import Encoder, decode, dumps
 from dramaturg.engine.store.database import Database, Row, Transaction
 from dramaturg.engine.store.leases import Ready
 from dramaturg.engine.store.runs import ClaimSpec, Saved, save
+from dramaturg.engine.store.termination import terminate
 from dramaturg.engine.store.times import SECOND, iso
 from dramaturg.engine.store.view import RunRow, RunView, load_inputs, load_payloads, lock_run
 
@@ -67,15 +69,26 @@ class Claim:
     queue: str
     #: When its message was sent, microseconds; None: it was not.
     sent_at: int | None
+    #: Seconds between two heartbeats; what the last one of the attempt before said.
+    heartbeat_timeout: float | None = None
+    heartbeat: JSON = None
+
+    @property
+    def token(self) -> str:
+        """Return what names this attempt to somebody who completes it later."""
+        return f"{self.execution_id}-{self.nonce}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """How an attempt ended, as its worker reports it."""
 
+    #: An outcome, or `pending`: somebody else will say, by the token.
     status: str
     result: JSON = None
     error: Failure | None = None
+    #: Details of the last heartbeat; None: there was none.
+    heartbeat: JSON = None
     #: {stream, text, truncated}
     logs: Sequence[dict[str, JSON]] = ()
 
@@ -90,6 +103,8 @@ class Step:
     requested: list[Ready] = field(default_factory=list)
     #: Runs to be looked at.
     runs: list[int] = field(default_factory=list)
+    #: Outermost runs that a task has started.
+    started: list[int] = field(default_factory=list)
     follow: Claim | None = None
     #: Whether this run has more to apply.
     again: bool = False
@@ -99,19 +114,28 @@ class Stepper:
     """Claims, completes and applies: each call is one transaction, or two where the run was busy."""
 
     def __init__(
-        self, database: Database, catalog: Catalog, *, worker: str, lease: float, soft_payload: int
+        self,
+        database: Database,
+        catalog: Catalog,
+        *,
+        worker: str,
+        lease: float,
+        soft_payload: int,
+        perform: Performer,
     ) -> None:
         """Prepare to step runs in the name of a worker.
 
         Args:
             lease: seconds.
             soft_payload: bytes above which a value is stored apart.
+            perform: does what the engine does by itself for a task.
         """
         self.database = database
         self.catalog = catalog
         self.worker = worker
         self.lease = lease
         self.soft_payload = soft_payload
+        self.perform = perform
         #: The queues that this worker serves; None: all.
         self.queues: frozenset[str] | None = None
         #: The kind of executions that it takes; None: any that a message names.
@@ -139,7 +163,7 @@ class Stepper:
             )
             if not rows:
                 return None
-            claim = _claim(tx, rows[0], nonce, rows[0][12])
+            claim = _claim(tx, rows[0], nonce, rows[0][14])
             if rows[0][11] and tx.dialect == "postgresql":
                 # An attempt that must not be made twice: the claim is on disk before it begins.
                 tx.run(leases.DURABLE)
@@ -180,17 +204,18 @@ class Stepper:
     def _write_completion(self, tx: Transaction, claim: Claim, report: Report) -> bool:
         """Write an attempt's end; false: the claim does not stand, or it was written before."""
         encode = Encoder(self.soft_payload)
-        rows = tx.run(
-            sql.COMPLETE,
-            {
-                "id": claim.execution_id,
-                "nonce": claim.nonce,
-                "outcome": report.status,
-                "result": None if report.result is None else encode(report.result),
-                "error": None if report.error is None else encode(report.error.to_json()),
-                "now": tx.now(),
-            },
-        )
+        parameters = {
+            "id": claim.execution_id,
+            "nonce": claim.nonce,
+            "heartbeat": None if report.heartbeat is None else encode(report.heartbeat),
+        }
+        if report.status == "pending":
+            rows = tx.run(leases.PEND, parameters)
+        else:
+            parameters["outcome"] = report.status
+            parameters["result"] = None if report.result is None else encode(report.result)
+            parameters["error"] = None if report.error is None else encode(report.error.to_json())
+            rows = tx.run(sql.COMPLETE, {**parameters, "now": tx.now()})
         if not rows:
             return False
         if encode.payloads:
@@ -251,6 +276,8 @@ class Stepper:
             # The interpreter raised: a clock looks again when that time has come, and nobody before.
             return Step(result="busy")
         loaded = load_inputs(tx, row)
+        if loaded.terminated is not None:
+            return Step(runs=terminate(tx, row, **loaded.terminated))
         inputs: Sequence[Input] = loaded.inputs
         if row.state.status == "requested":
             inputs = (Started(), *inputs)
@@ -261,7 +288,13 @@ class Stepper:
         if next_nonce is not None:
             spec = ClaimSpec(worker=self.worker, nonce=next_nonce, lease=self.lease, queues=self.queues)
         saved = save(tx, row, decision, loaded.applied, threshold=self.soft_payload, claim=spec)
-        return self._step(row, saved, next_nonce, loaded.full or saved.again)
+        step = self._step(row, saved, next_nonce, loaded.full or saved.again)
+        if saved.performs:
+            performed = self.perform(tx, saved.performs)
+            step.runs += [run for run in performed.runs if run != row.id]
+            step.started += performed.started
+            step.again = True
+        return step
 
     def _decide(self, tx: Transaction, row: RunRow, inputs: Sequence[Input]) -> Decision:
         program = self.catalog.program(tx, row.digest)
@@ -301,6 +334,7 @@ class Stepper:
                 timeout=scheduled.timeout,
                 queue=scheduled.queue,
                 sent_at=None,
+                heartbeat_timeout=scheduled.heartbeat_timeout,
             )
         return Step(requested=saved.requested, runs=saved.runs, follow=follow, again=again)
 
@@ -329,7 +363,29 @@ class Stepper:
     def hand_back(self, claims: Iterable[Claim]) -> list[Ready]:
         """Give unfinished attempts back, to be made by another worker under the same number."""
         with self.database.write() as tx:
-            return [Ready(*row) for row in tx.run(leases.RELEASE_CLAIMS, {"claims": _nonces(claims)})]
+            claimed = {"claims": _nonces(claims), "now": tx.now()}
+            return [Ready(*row) for row in tx.run(leases.RELEASE_CLAIMS, claimed)]
+
+    def note(self, said: Iterable[tuple[Claim, Mapping[str, JSON]]]) -> None:
+        """Write what attempts said of themselves: {heartbeat, progress, message}, each if it was said."""
+        with self.database.write(durable=False) as tx:
+            encode: dict[int, Encoder] = {}
+            beats = []
+            for claim, one in sorted(said, key=lambda pair: pair[0].execution_id):
+                encoder = encode.setdefault(claim.run, Encoder(self.soft_payload))
+                beats.append(
+                    {
+                        "id": claim.execution_id,
+                        "nonce": claim.nonce,
+                        "heartbeat": encoder(one["heartbeat"]) if "heartbeat" in one else None,
+                        "progress": one.get("progress"),
+                        "message": one.get("message"),
+                    }
+                )
+            tx.run(leases.BEATS, {"beats": dumps(beats)})
+            for run, encoder in encode.items():
+                if encoder.payloads:
+                    tx.run(sql.WRITE_PAYLOADS, {"run": run, "payloads": encoder.rows()})
 
 
 class _AdvanceFailed(Exception):
@@ -341,7 +397,7 @@ def _nonces(claims: Iterable[Claim]) -> str:
 
 
 def _claim(tx: Transaction, row: Row, nonce: str, run_id: str) -> Claim:
-    payloads = load_payloads(tx, row[1], [row[7]])
+    payloads = load_payloads(tx, row[1], [row[7], row[13]])
     return Claim(
         execution_id=row[0],
         nonce=nonce,
@@ -356,4 +412,6 @@ def _claim(tx: Transaction, row: Row, nonce: str, run_id: str) -> Claim:
         timeout=row[8],
         queue=row[9],
         sent_at=row[10],
+        heartbeat_timeout=row[12],
+        heartbeat=decode(row[13], payloads),
     )

@@ -13,16 +13,14 @@ from typing import Generic, Literal, TypeVar
 
 from dramaturg.engine.errors import JSON, InternalError
 from dramaturg.engine.interpreter.state import ActionInfo
+from dramaturg.engine.interpreter.waits import ENGINE, WAITS
 from dramaturg.engine.language.model import ActionDef, RetryDef
-from dramaturg.engine.language.program import Program, compile_workflow
+from dramaturg.engine.language.program import Program, compile_action, compile_workflow
 from dramaturg.engine.language.schema import ParameterSet
 from dramaturg.engine.language.stored import action_from_json, workflow_from_json
 from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.codec import loads
 from dramaturg.engine.store.database import Transaction
-
-#: Actions that the engine does by itself: nobody's thread waits with them.
-WAITS = frozenset({"core.sleep"})
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -72,7 +70,10 @@ class Catalog:
         rows = transaction.run(sql.REVISION, {"digest": digest})
         if not rows:
             raise InternalError(f"revision {digest} is not in the database")
-        return compile_workflow(workflow_from_json(loads(rows[0][0])), digest)
+        definition = loads(rows[0][0])
+        if definition["kind"] == "action":
+            return compile_action(action_from_json(definition), digest)
+        return compile_workflow(workflow_from_json(definition), digest)
 
 
 def _resolve(transaction: Transaction, ref: str, catalog: int) -> ActionInfo | None:
@@ -107,15 +108,17 @@ def info_of(definition: JSON, digest: str) -> ActionInfo:
     )
 
 
-def kind_of(action: ActionDef) -> Literal["worker", "actor", "wait"]:
+def kind_of(action: ActionDef) -> Literal["worker", "actor", "wait", "engine"]:
     """Return who does an action."""
     if action.ref in WAITS:
         return "wait"
+    if action.ref in ENGINE:
+        return "engine"
     return "actor" if action.runtime == "dramatiq" else "worker"
 
 
 def _retry(retry: RetryDef | None) -> dict[str, JSON] | None:
     if retry is None:
         return None
-    names = ("count", "delay", "backoff", "factor", "max_delay", "jitter")
+    names = ("count", "delay", "backoff", "factor", "max_delay", "jitter", "when")
     return {**{name: getattr(retry, name) for name in names}, "non_retryable": list(retry.non_retryable)}

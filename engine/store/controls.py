@@ -33,7 +33,7 @@ CANCEL_EXECUTION = Statement(
 END_WAITING = Statement(
     "end_waiting",
     """UPDATE execution SET status = 'returned', outcome = 'cancelled', error = :error, finished_at = :now, due_at = NULL
-    WHERE id = :id AND (status = 'requested' OR (status IN ('scheduled', 'waiting') AND due_at IS NOT NULL))
+    WHERE id = :id AND (status IN ('requested', 'waiting') OR (status = 'scheduled' AND due_at IS NOT NULL))
     RETURNING run""",
 )
 NESTED_OF = Statement(
@@ -54,6 +54,18 @@ def cancel(tx: Transaction, target: str, *, by: str, reason: str) -> Asked | Non
         return None
     found = tx.run(queries.EXECUTION, {"id": int(target)})
     return _cancel_execution(tx, int(target), found[0][1], found[0][3], by, reason) if found else None
+
+
+def terminate(tx: Transaction, run_id: str, *, by: str, reason: str) -> Asked | None:
+    """Ask that a run end at once; None: there is no such run."""
+    rows = tx.run(queries.STATUS, {"run_id": run_id})
+    if not rows:
+        return None
+    key, status, ended = rows[0]
+    data = dumps({"by": by, "reason": reason})
+    message = {"run": key, "key": "terminate", "kind": "terminate", "data": data}
+    asked = ended is None and bool(put_inbox(tx, [message]))
+    return Asked(target=run_id, status=status, asked=asked, key=key)
 
 
 def _cancel_execution(tx: Transaction, id: int, run: int, status: str, by: str, reason: str) -> Asked:

@@ -7,9 +7,11 @@ statement (`PEEK`), and runs only what there is something to do for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from uuid_utils import uuid7
 
 from dramaturg.engine import failpoints
 from dramaturg.engine.errors import Failure
@@ -17,7 +19,13 @@ from dramaturg.engine.store.codec import dumps
 from dramaturg.engine.store.database import Database, Row, Transaction
 from dramaturg.engine.store.leases import ACTORS, Ready
 from dramaturg.engine.store.runs import start_nested
-from dramaturg.engine.store.statements import ACTOR, INBOX_PUT, Statement
+from dramaturg.engine.store.statements import (
+    ACTOR,
+    INBOX_PUT,
+    WAIT_MICROSECONDS,
+    WAIT_MICROSECONDS_POSTGRESQL,
+    Statement,
+)
 from dramaturg.engine.store.times import SECOND
 
 #: Rows that one statement of the clock moves at most.
@@ -42,24 +50,28 @@ PEEK = Statement(
         AND (CAST(:root AS bigint) IS NULL OR root = :root OR run = :root) LIMIT 1) AS c),
     (SELECT count(*) FROM (SELECT 1 FROM execution WHERE status = 'requested' AND {_SCOPE} LIMIT 1) AS d),
     (SELECT min(due_at) FROM execution WHERE status IN ('scheduled', 'waiting') AND due_at IS NOT NULL AND {_SCOPE}),
-    (SELECT min(due_at) FROM timer WHERE (CAST(:root AS bigint) IS NULL OR root = :root OR run = :root))""",
+    (SELECT min(due_at) FROM timer WHERE (CAST(:root AS bigint) IS NULL OR root = :root OR run = :root)),
+    (SELECT min(created_at + CAST(schedule_timeout * 1000000 AS bigint)) FROM execution
+        WHERE status = 'requested' AND schedule_timeout IS NOT NULL AND {_SCOPE})""",
 )
+
+_ACTIVATE = f"""UPDATE execution SET sent_at = NULL, created_at = :now,
+        status = CASE kind WHEN 'workflow' THEN 'running' WHEN 'wait' THEN 'waiting' ELSE 'requested' END,
+        due_at = CASE WHEN kind = 'wait' THEN :now + %s END
+    WHERE id IN (SELECT id FROM execution WHERE status = 'scheduled' AND due_at IS NOT NULL AND due_at <= :now AND {_SCOPE}
+        ORDER BY id LIMIT :limit <<skip>>) AND status = 'scheduled'
+    RETURNING id, kind, queue, priority, {ACTOR}, run, awaits"""
 
 #: Retries and delays that have waited long enough.
 ACTIVATE = Statement(
-    "activate",
-    f"""UPDATE execution SET status = CASE WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END, due_at = NULL,
-        sent_at = NULL, created_at = :now
-    WHERE id IN (SELECT id FROM execution WHERE status = 'scheduled' AND due_at IS NOT NULL AND due_at <= :now AND {_SCOPE}
-        ORDER BY id LIMIT :limit <<skip>>) AND status = 'scheduled'
-    RETURNING id, kind, queue, priority, {ACTOR}""",
+    "activate", _ACTIVATE % WAIT_MICROSECONDS, postgresql=_ACTIVATE % WAIT_MICROSECONDS_POSTGRESQL
 )
 
-#: Waits that are over.
+#: Waits that are over, and attempts that nobody completed in time.
 WAITED = Statement(
     "waited",
-    f"""UPDATE execution SET status = 'returned', outcome = 'succeeded', result = COALESCE(result, '{{}}'), due_at = NULL,
-        finished_at = :now
+    f"""UPDATE execution SET status = 'returned', outcome = 'due', result = CASE WHEN awaits IS NULL THEN '{{}}' END,
+        due_at = NULL, finished_at = :now
     WHERE id IN (SELECT id FROM execution WHERE status = 'waiting' AND due_at IS NOT NULL AND due_at <= :now AND {_SCOPE}
         ORDER BY id LIMIT :limit <<skip>>) AND status = 'waiting'
     RETURNING run""",
@@ -95,6 +107,16 @@ OVERDUE = Statement(
     RETURNING run""",
 )
 
+#: What no worker has taken in time.
+UNSTARTED = Statement(
+    "unstarted",
+    f"""UPDATE execution SET status = 'returned', outcome = 'unstarted', finished_at = :now
+    WHERE id IN (SELECT id FROM execution WHERE status = 'requested' AND schedule_timeout IS NOT NULL
+        AND created_at + CAST(schedule_timeout * 1000000 AS bigint) <= :now AND {_SCOPE}
+        ORDER BY id LIMIT :limit <<skip>>) AND status = 'requested'
+    RETURNING run""",
+)
+
 WORKERS = Statement(
     "workers",
     f"SELECT DISTINCT worker FROM execution WHERE status = 'running' AND lease_until IS NOT NULL AND {_SCOPE}",
@@ -103,9 +125,9 @@ WORKERS = Statement(
 #: Deadlines of runs that have passed: out of the table, into the runs' inboxes.
 TIMERS = Statement(
     "timers",
-    """DELETE FROM timer WHERE (run, kind) IN (SELECT run, kind FROM timer WHERE due_at <= :now
+    """DELETE FROM timer WHERE (run, kind, task, visit) IN (SELECT run, kind, task, visit FROM timer WHERE due_at <= :now
         AND (CAST(:root AS bigint) IS NULL OR root = :root OR run = :root) ORDER BY run LIMIT :limit <<skip>>)
-    RETURNING run, kind, seconds""",
+    RETURNING run, kind, seconds, task, visit""",
 )
 
 #: What may be taken and was not sent, or was sent so long ago that the message must be lost: only if later ones of its
@@ -163,11 +185,23 @@ RUNS = Statement(
 
 
 @dataclass(slots=True, kw_only=True)
+class Performed:
+    """What executions of kind engine have led to."""
+
+    #: Runs to be looked at: those whose tasks they were, and those that got a signal.
+    runs: list[int] = field(default_factory=list)
+    #: Outermost runs that began.
+    started: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
 class Due:
     """What a tick has found: to be sent, to be applied, and when to look again."""
 
     requested: list[Ready] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)
+    #: Outermost runs that began.
+    started: list[int] = field(default_factory=list)
     #: Microseconds until the next row is due, or None: none is known.
     next_in: int | None = None
     #: Whether more was due than one batch takes.
@@ -187,6 +221,8 @@ class Clock:
     lost: float = 30.0
     #: Whether messages live in this process only, so that `sent_at` says nothing.
     in_process: bool = False
+    #: Does executions of kind engine, in the transaction in which their delay is over.
+    perform: Callable[[Transaction, Sequence[int]], Performed] | None = None
 
     def tick(
         self, *, patience: int = PATIENCE, queues: Collection[str] | None = None, actors: bool = False
@@ -209,9 +245,9 @@ class Clock:
             due.runs.extend(row[0] for row in tx.run(RUNS, before))
         if peek[3] and self.in_process:
             due.requested.extend(self.requested(queues, actors=actors))
-        later = [at - now for at in peek[4:6] if at is not None]
+        later = [at - now for at in peek[4:7] if at is not None]
         due.next_in = max(0, min(later)) if later else None
-        if any(peek[:3]):
+        if any(peek[:3]) or (peek[6] is not None and peek[6] <= now):
             self._move(due, peek, parameters)
             failpoints.hit("tick.committed")
         if peek[3] and (actors or not self.in_process):
@@ -236,28 +272,39 @@ class Clock:
                 due.runs.extend(_note(due, tx.run(OVERDUE, {**bounds, "error": error})))
             if peek[2]:
                 self._deadlines(tx, due, bounds)
+            if peek[6] is not None:
+                due.runs.extend(_note(due, tx.run(UNSTARTED, bounds)))
 
     def _activate(self, tx: Transaction, due: Due, bounds: dict[str, Any]) -> None:
         rows = tx.run(ACTIVATE, bounds)
         due.more = due.more or len(rows) >= BATCH
-        due.requested.extend(Ready(id, *rest) for id, kind, *rest in rows if kind != "workflow")
+        ready = [Ready(*row[:1], *row[2:5]) for row in rows if row[1] in ("worker", "actor")]
+        due.requested.extend(ready)
         nested = [row[0] for row in rows if row[1] == "workflow"]
         if nested:
             due.runs.extend(start_nested(tx, nested))
-        if rows and not self.in_process:
+        if ready and not self.in_process:
             # It is sent as soon as this has committed.
-            tx.run(SENT_NOW, {"now": bounds["now"], "ids": dumps([{"id": row[0]} for row in rows])})
+            tx.run(SENT_NOW, {"now": bounds["now"], "ids": dumps([{"id": one.id} for one in ready])})
+        due.runs.extend(look_for_signals(tx, (row[5] for row in rows if row[6] == "signal")))
+        own = [row[0] for row in rows if row[1] == "engine"]
+        if own and self.perform is not None:
+            performed = self.perform(tx, own)
+            due.runs.extend(performed.runs)
+            due.started.extend(performed.started)
 
     def _deadlines(self, tx: Transaction, due: Due, bounds: dict[str, Any]) -> None:
         rows = tx.run(TIMERS, bounds)
         messages = [
             {
                 "run": run,
-                "key": f"deadline:{kind}",
+                "key": f"deadline:{kind}:{task}:{visit}",
                 "kind": "deadline",
-                "data": dumps({"kind": kind, "seconds": seconds}),
+                "data": dumps(
+                    {"kind": kind, "seconds": seconds, **({"task": task, "visit": visit} if task else {})}
+                ),
             }
-            for run, kind, seconds in rows
+            for run, kind, seconds, task, visit in rows
         ]
         due.runs.extend(put_inbox(tx, messages))
 
@@ -307,6 +354,17 @@ def put_inbox(tx: Transaction, messages: Iterable[dict[str, Any]]) -> list[int]:
     if not listed:
         return []
     return [row[0] for row in tx.run(INBOX_PUT, {"messages": dumps(listed), "now": tx.now()})]
+
+
+def look_for_signals(tx: Transaction, runs: Iterable[int]) -> list[int]:
+    """Have each run look whether a signal is there for what waits; return the runs."""
+    return put_inbox(
+        tx,
+        [
+            {"run": run, "key": f"match:{uuid7()}", "kind": "match", "data": "{}"}
+            for run in dict.fromkeys(runs)
+        ],
+    )
 
 
 def _note(due: Due, rows: Iterable[Row]) -> list[int]:

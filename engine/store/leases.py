@@ -30,8 +30,8 @@ CLAIM = Statement(
             ELSE :now + CAST(timeout * 1000000 AS bigint) END
     WHERE id = :id AND status = 'requested' AND kind IN ('worker', 'actor')
         AND (CAST(:kind AS text) IS NULL OR kind = :kind) AND (CAST(:root AS bigint) IS NULL OR root = :root)
-    RETURNING id, run, task, visit, item, attempt, action, input, timeout, queue, sent_at, once,
-        (SELECT run_id FROM workflow_execution w WHERE w.id = execution.run)""",
+    RETURNING id, run, task, visit, item, attempt, action, input, timeout, queue, sent_at, once, heartbeat_timeout,
+        heartbeat, (SELECT run_id FROM workflow_execution w WHERE w.id = execution.run)""",
 )
 
 #: This transaction waits for the disk after all.
@@ -40,7 +40,8 @@ DURABLE = Statement("durable", "SELECT 1", postgresql="SET LOCAL synchronous_com
 #: An execution that a step claimed whose commit was in doubt.
 READ_FOLLOW = Statement(
     "read_follow",
-    """SELECT id, run, task, visit, item, attempt, action, input, timeout, queue, sent_at, once
+    """SELECT id, run, task, visit, item, attempt, action, input, timeout, queue, sent_at, once, heartbeat_timeout,
+        heartbeat
     FROM execution WHERE run = :run AND nonce = :nonce AND status = 'running'""",
 )
 
@@ -65,9 +66,27 @@ FLAGS = Statement(
 RELEASE_CLAIMS = Statement(
     "release_claims",
     f"""UPDATE execution SET status = 'requested', nonce = NULL, worker = NULL, lease_until = NULL, deadline_at = NULL,
-        started_at = NULL, sent_at = NULL
+        started_at = NULL, sent_at = NULL, created_at = :now
     WHERE id IN (SELECT e.id FROM execution e JOIN <<rows claims | id bigint, nonce text>> AS x
         ON x.id = e.id AND x.nonce = e.nonce WHERE e.status = 'running') RETURNING id, queue, priority, {ACTOR}""",
+)
+
+#: An attempt has ended its work, and somebody else will say how it went: by its nonce, the token.
+PEND = Statement(
+    "pend",
+    """UPDATE execution SET status = 'waiting', awaits = 'completion', due_at = deadline_at, lease_until = NULL,
+        heartbeat = COALESCE(:heartbeat, heartbeat)
+    WHERE id = :id AND nonce = :nonce AND status = 'running' RETURNING run""",
+)
+
+#: What attempts say of themselves while they run.
+BEATS = Statement(
+    "beats",
+    """UPDATE execution SET heartbeat = COALESCE(x.heartbeat, execution.heartbeat),
+        progress = COALESCE(x.progress, execution.progress),
+        progress_message = COALESCE(x.message, execution.progress_message)
+    FROM <<rows beats | id bigint, nonce text, heartbeat text, progress float, message text>> AS x
+    WHERE execution.id = x.id AND execution.nonce = x.nonce AND execution.status = 'running'""",
 )
 
 LOGS = Statement(

@@ -42,7 +42,8 @@ TASKS = Statement(
     "tasks",
     """SELECT e.id, e.task, e.visit, CASE WHEN e.status = 'returned' THEN e.outcome ELSE e.status END, e.attempt, e.action,
         e.kind, e.created_at, e.started_at, e.finished_at, e.due_at, e.error, w.run_id,
-        f.total, f.running, f.succeeded, f.failed, f.timed_out, f.cancelled, f.skipped, e.worker, e.cancel_requested
+        f.total, f.running, f.succeeded, f.failed, f.timed_out, f.cancelled, f.skipped, e.worker, e.cancel_requested,
+        e.progress, e.progress_message
     FROM execution e
     LEFT JOIN workflow_execution w ON w.execution_id = e.id AND w.attempt = e.attempt AND e.kind = 'workflow'
     LEFT JOIN fan_out f ON f.run = e.run AND f.task = e.task AND f.visit = e.visit
@@ -167,6 +168,8 @@ def _task(row: Row, payloads: Mapping[str, str], items: list[JSON] | None) -> di
         "run_id": row[12],
         "items": counts,
         "worker": row[20],
+        "progress": row[22],
+        "message": row[23],
     }
     if items is not None:
         task["items_list"] = items

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dramaturg.engine.errors import JSON
-from dramaturg.engine.store.catalog import WAITS
+from dramaturg.engine.language.stored import action_from_json
+from dramaturg.engine.store.catalog import kind_of
 from dramaturg.engine.store.codec import canonical, digest_of, dumps
 from dramaturg.engine.store.database import Database, Transaction
 from dramaturg.engine.store.statements import Statement
@@ -138,7 +139,7 @@ def _action(pack: str, ref: str, definition: Mapping[str, JSON], digest: str) ->
     return {
         "ref": ref,
         "pack": pack,
-        "kind": _kind(ref, definition),
+        "kind": _kind(definition),
         "label": definition.get("label") or "",
         "description": definition.get("description") or "",
         "enabled": definition.get("enabled", True),
@@ -146,9 +147,5 @@ def _action(pack: str, ref: str, definition: Mapping[str, JSON], digest: str) ->
     }
 
 
-def _kind(ref: str, definition: Mapping[str, JSON]) -> str:
-    if definition["kind"] == "workflow":
-        return "workflow"
-    if ref in WAITS:
-        return "wait"
-    return "actor" if definition.get("runtime") == "dramatiq" else "worker"
+def _kind(definition: Mapping[str, JSON]) -> str:
+    return "workflow" if definition["kind"] == "workflow" else kind_of(action_from_json(definition))

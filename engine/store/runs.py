@@ -16,7 +16,7 @@ from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.interpreter import commands as c
 from dramaturg.engine.interpreter.state import OUTCOMES, FanOut
 from dramaturg.engine.store import statements as sql
-from dramaturg.engine.store.codec import Encoder, dumps
+from dramaturg.engine.store.codec import Encoder, dumps, loads
 from dramaturg.engine.store.database import Row, Transaction
 from dramaturg.engine.store.leases import Ready
 from dramaturg.engine.store.times import SECOND
@@ -45,6 +45,8 @@ class Saved:
     runs: list[int] = field(default_factory=list)
     #: Whether the decision itself made something come back (what it cancelled).
     again: bool = False
+    #: Executions of kind engine: done in this very transaction, by whoever saves.
+    performs: list[int] = field(default_factory=list)
     #: The execution that the claim took, and what was scheduled.
     claimed: tuple[int, c.Schedule] | None = None
 
@@ -87,6 +89,8 @@ class _Writer:
         self.settled: list[dict[str, Any]] = []
         self.retries: list[dict[str, Any]] = []
         self.taken: c.Schedule | None = None
+        #: Whether something began to wait for a signal by being let in.
+        self.looks = False
 
     def write(self, applied: Sequence[int]) -> Saved:
         """Store everything, in an order in which each statement finds what it needs."""
@@ -109,6 +113,7 @@ class _Writer:
         self._started(made)
         for command in self.decision.commands:
             self._apply(command)
+        self._write_signals()
         if self.encode.payloads:
             self._write_payloads(self.row.id, self.encode)
         return self.saved
@@ -126,6 +131,7 @@ class _Writer:
             "open": run.open,
             "open_joins": run.open_joins,
             "next_seq": run.next_seq,
+            "parked": run.parked,
             "closing": None
             if closing is None
             else dumps(
@@ -200,6 +206,10 @@ class _Writer:
             "worker": None,
             "lease_until": None,
             "deadline_at": None,
+            "awaits": s.policy.get("awaits"),
+            "signal": s.policy.get("signal"),
+            "schedule_timeout": s.schedule_timeout,
+            "heartbeat_timeout": s.heartbeat_timeout,
         }
         if self._takes(s):
             self._take(row, s)
@@ -234,8 +244,10 @@ class _Writer:
     def _started(self, rows: Iterable[Row]) -> None:
         """Sort what was made or released: to be sent, claimed by ourselves, or a nested run to be made."""
         nested: list[int] = []
-        for id, _task, _visit, _item, kind, status, queue, priority, actor in rows:
-            if status == "requested":
+        for id, _task, _visit, _item, kind, status, queue, priority, actor, _awaits in rows:
+            if kind == "engine" and status == "requested":
+                self.saved.performs.append(id)
+            elif status == "requested":
                 self.saved.requested.append(Ready(id, queue, priority, actor))
             elif status == "running" and kind == "workflow":
                 nested.append(id)
@@ -268,7 +280,7 @@ class _Writer:
             ids = dumps([{"id": id} for id in applied])
             tx.run(sql.INBOX_APPLIED, {"applied": ids, "now": self.now})
         if self.retries:
-            self._started(tx.run(sql.RETRY, {"retries": dumps(self.retries), "now": self.now}))
+            self._let_in(tx.run(sql.RETRY, {"retries": dumps(self.retries), "now": self.now}))
 
     def _apply(self, command: c.Command) -> None:
         run = self.row.id
@@ -277,7 +289,7 @@ class _Writer:
                 due = None if command.due is None else self._at(command.due)
                 place = {"run": run, "task": command.task, "visit": command.visit}
                 window = {"first": command.first, "last": command.last, "due": due, "now": self.now}
-                self._started(self.tx.run(sql.RELEASE, {**place, **window}))
+                self._let_in(self.tx.run(sql.RELEASE, {**place, **window}))
             case c.SkipItems():
                 place = {"run": run, "task": command.task, "visit": command.visit}
                 self.tx.run(sql.SKIP_ITEMS, {**place, "first": command.first, "now": self.now})
@@ -292,18 +304,59 @@ class _Writer:
             case c.GoOn():
                 self._go_on(command)
             case c.SetDeadline():
-                due = self._at(command.seconds)
-                timer = {
-                    "kind": "run",
-                    "root": self.row.root_or_self,
-                    "due_at": due,
-                    "seconds": command.seconds,
-                }
-                self.tx.run(sql.TIMER, {"run": run, **timer})
+                self._set_deadline(command)
+            case c.ClearDeadlines():
+                self.tx.run(
+                    sql.CLEAR_VISIT_TIMERS, {"run": run, "task": command.task, "visit": command.visit}
+                )
+            case c.Park() | c.Unpark():
+                parked = {"parked": isinstance(command, c.Park), "task": command.task, "visit": command.visit}
+                self.tx.run(sql.PARK, {"run": run, **parked})
             case c.EndRun():
                 self._end(command)
             case _:
                 pass
+
+    def _set_deadline(self, command: c.SetDeadline) -> None:
+        timer = {
+            "run": self.row.id,
+            "kind": command.kind,
+            "task": command.task,
+            "visit": command.visit,
+            "root": self.row.root_or_self,
+            "due_at": self._at(command.seconds),
+            "seconds": command.seconds,
+        }
+        self.tx.run(sql.TIMER, timer)
+
+    # -- signals -------------------------------------------------------------------------------------------
+
+    def _let_in(self, rows: Sequence[Row]) -> None:
+        """Note what may begin later than it was made: a signal for it may be there already."""
+        self._started(rows)
+        self.looks = self.looks or any(row[5] == "waiting" and row[9] == "signal" for row in rows)
+
+    def _write_signals(self) -> None:
+        """Keep signals, give those that are awaited away, and have somebody look again where that may lead to more."""
+        commands, run = self.decision.commands, self.row.id
+        signals = [
+            {"seq": one.seq, "name": one.name, "payload": self.encode(one.payload)}
+            for one in commands
+            if isinstance(one, c.Buffer)
+        ]
+        if signals:
+            self.tx.run(sql.BUFFER, {"run": run, "signals": dumps(signals)})
+        wanted = {one.execution_id: one.seq for one in commands if isinstance(one, c.Deliver)}
+        if wanted:
+            delivered = dumps([{"id": id, "seq": seq} for id, seq in wanted.items()])
+            rows = self.tx.run(sql.DELIVER, {"delivered": delivered, "now": self.now})
+            taken = dumps([{"seq": wanted[row[0]]} for row in rows])
+            self.tx.run(sql.TAKE_SIGNALS, {"run": run, "taken": taken})
+            self.saved.again = self.saved.again or bool(rows)
+        if self.looks or any(isinstance(one, c.LookForSignals) for one in commands):
+            message = {"run": run, "key": f"match:{uuid7()}", "kind": "match", "data": "{}"}
+            self.tx.run(sql.INBOX_PUT, {"messages": dumps([message]), "now": self.now})
+            self.saved.again = True
 
     def _cancel(self, command: c.CancelOpen) -> None:
         scope = {
@@ -313,13 +366,35 @@ class _Writer:
             "visit": command.visit,
             "now": self.now,
         }
-        error = dumps(Failure(type="Cancelled", message=command.reason or "cancelled").to_json())
-        self.tx.run(sql.CANCEL_WAITING, {**scope, "error": error})
+        reason = command.reason or "cancelled"
+        failure = command.verdict or Failure(type="Cancelled", message=reason)
+        outcome = "cancelled" if command.verdict is None else "timed_out"
+        error = dumps(failure.to_json())
+        self.tx.run(sql.CANCEL_WAITING, {**scope, "outcome": outcome, "error": error})
         self.saved.again = True
         if command.running:
-            self.tx.run(sql.CANCEL_RUNNING, scope)
-            data = dumps({"by": "the run around it", "reason": command.reason})
-            self.saved.runs.extend(r[0] for r in self.tx.run(sql.CANCEL_NESTED, {**scope, "data": data}))
+            verdict = None if command.verdict is None else error
+            self.tx.run(sql.CANCEL_RUNNING, {**scope, "verdict": verdict})
+            self._close_nested(self.tx.run(sql.OPEN_NESTED, scope), failure.message)
+
+    def _close_nested(self, rows: Sequence[Row], reason: str) -> None:
+        """Do with nested runs what their tasks say becomes of them (LANGUAGE 4, `parent_close`)."""
+        messages, abandoned = [], []
+        for execution, run, policy in rows:
+            how = loads(policy).get("parent_close", "cancel") if policy else "cancel"
+            if how == "abandon":
+                abandoned.append({"id": execution})
+                continue
+            data = dumps({"by": "the run around it", "reason": reason})
+            messages.append({"run": run, "key": f"parent:{how}", "kind": how, "data": data})
+        if messages:
+            rows = self.tx.run(sql.INBOX_PUT, {"messages": dumps(messages), "now": self.now})
+            self.saved.runs.extend(row[0] for row in rows)
+        if abandoned:
+            error = dumps(
+                Failure(type="Cancelled", message=f"{reason}; the nested run goes on by itself").to_json()
+            )
+            self.tx.run(sql.ABANDON, {"abandoned": dumps(abandoned), "error": error, "now": self.now})
 
     def _go_on(self, command: c.GoOn) -> None:
         message = {"run": self.row.id, "key": f"continue:{uuid7()}", "kind": "continue"}
@@ -347,6 +422,7 @@ class _Writer:
             self._write_payloads(parent or self.row.id, encode)
         self.tx.run(sql.CLEAR_TIMERS, {"run": self.row.id})
         self.tx.run(sql.CLEAR_INBOX, {"run": self.row.id})
+        self.tx.run(sql.CLEAR_SIGNALS, {"run": self.row.id})
         if parent is not None:
             self.saved.runs.append(parent)
 
@@ -389,4 +465,5 @@ def _fan_out(f: FanOut) -> dict[str, JSON]:
         "stopped": f.stopped,
         "broken": dumps(list(f.broken)),
         "error": None if f.error is None else dumps(f.error.to_json()),
+        "verdict": None if f.verdict is None else dumps(f.verdict.to_json()),
     }

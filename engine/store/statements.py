@@ -64,7 +64,8 @@ ACTOR = "CASE WHEN kind = 'actor' THEN action END"
 # --- the step: reads ---------------------------------------------------------------------------------------
 
 _RUN_COLUMNS = """id, run_id, execution_id, attempt, root, parent, root_run_id, parent_run_id, ref, digest, catalog,
-    status, open, open_joins, next_seq, closing, created_at, last_at, retry_at, ended_at"""
+    status, open, open_joins, next_seq, closing, created_at, last_at, retry_at, ended_at,
+    parked"""
 
 #: The run's row, if nobody else holds it; with the time, taken after the lock.
 LOCK = Statement(
@@ -78,7 +79,7 @@ LOCK = Statement(
 COMPLETE = Statement(
     "complete",
     """UPDATE execution SET status = 'returned', outcome = :outcome, result = :result, error = :error,
-        finished_at = :now, lease_until = NULL
+        heartbeat = COALESCE(:heartbeat, heartbeat), finished_at = :now, lease_until = NULL
     WHERE id = :id AND nonce = :nonce AND status = 'running' RETURNING run""",
 )
 
@@ -92,35 +93,35 @@ INPUTS = Statement(
     "inputs",
     """SELECT * FROM (
         SELECT 'returned' AS source, id, task, visit, item, attempt, outcome, error, lineage, policy, lost, started_at,
-            worker, finished_at AS at
+            worker, verdict, finished_at AS at
         FROM execution WHERE run = :run AND status = 'returned' ORDER BY finished_at, id LIMIT :limit) AS a
     UNION ALL SELECT * FROM (
-        SELECT 'inbox', id, kind, NULL, NULL, NULL, NULL, data, NULL, NULL, NULL, NULL, NULL, created_at
+        SELECT 'inbox', id, kind, NULL, NULL, NULL, NULL, data, NULL, NULL, NULL, NULL, NULL, NULL, created_at
         FROM inbox WHERE run = :run AND applied_at IS NULL ORDER BY id LIMIT :limit) AS b
-    ORDER BY 14, 2""",
+    ORDER BY 15, 2""",
     postgresql="""SELECT * FROM (
         SELECT 'returned' AS source, id, task, visit, item, attempt, outcome, error, lineage, policy, lost, started_at,
-            worker, finished_at AS at
+            worker, verdict, finished_at AS at
         FROM execution WHERE run = :run AND status = 'returned' ORDER BY finished_at, id LIMIT :limit) AS a
     UNION ALL SELECT * FROM (
         SELECT 'inbox', id, kind, NULL::int, NULL::int, NULL::int, NULL, data, NULL, NULL, NULL::int,
-            NULL::bigint, NULL, created_at
+            NULL::bigint, NULL, NULL, created_at
         FROM inbox WHERE run = :run AND applied_at IS NULL ORDER BY id LIMIT :limit) AS b
-    ORDER BY 14, 2""",
+    ORDER BY 15, 2""",
 )
 
 #: Variables, task states, join rounds and the executions of visits, in one go. `visits` has {task, visit}.
 VIEW = Statement(
     "view",
-    """SELECT 'var' AS kind, v.name AS name, 0 AS number, 0 AS other, v.value AS first, NULL AS second
+    """SELECT 'var' AS kind, v.name AS name, 0 AS number, 0 AS other, v.value AS first, NULL AS second, NULL AS third
     FROM <<rows vars | name text>> AS k JOIN variable v ON v.run = :run AND v.name = k.name
-    UNION ALL SELECT 'task', t.task, t.visits, t.attempts, t.status, NULL
+    UNION ALL SELECT 'task', t.task, t.visits, t.attempts, t.status, NULL, NULL
     FROM <<rows tasks | task text>> AS k JOIN task_state t ON t.run = :run AND t.task = k.task
     UNION ALL SELECT 'join', j.task, j.round, CASE WHEN j.fired THEN 1 ELSE 0 END + CASE WHEN j.spared THEN 2 ELSE 0 END,
-        j.arrived, j.joins
+        j.arrived, j.joins, NULL
     FROM <<rows joins | task text, round bigint>> AS k
     JOIN join_round j ON j.run = :run AND j.task = k.task AND j.round = k.round
-    UNION ALL SELECT e.kind, e.task, e.visit, e.id, e.result, e.error
+    UNION ALL SELECT e.kind, e.task, e.visit, e.id, e.result, e.error, e.status
     FROM <<rows visits | task text, visit bigint>> AS k
     JOIN execution e ON e.run = :run AND e.task = k.task AND e.visit = k.visit AND e.item = -1""",
 )
@@ -129,7 +130,7 @@ VIEW = Statement(
 ALL_VARS = Statement("all_vars", "SELECT name, value FROM variable WHERE run = :run ORDER BY name")
 
 _FAN_OUT = """task, visit, total, inserted, next, running, succeeded, failed, timed_out, cancelled, skipped, concurrency,
-    on_item_failure, lineage, stopped, broken, error"""
+    on_item_failure, lineage, stopped, broken, error, verdict"""
 
 FAN_OUTS = Statement(
     "fan_outs",
@@ -149,6 +150,24 @@ ITEMS = Statement(
     "items",
     """SELECT CASE WHEN status = 'returned' THEN outcome ELSE status END, result, error
     FROM execution WHERE run = :run AND task = :task AND visit = :visit AND item >= 0 ORDER BY item""",
+)
+
+#: The lineage of a failure that waits for a person.
+PARKED = Statement(
+    "parked",
+    """SELECT lineage FROM execution WHERE run = :run AND task = :task AND visit = :visit AND item = -1 AND parked""",
+)
+
+#: Waits and the signals that are there for them: of each name the oldest with the oldest.
+MATCHES = Statement(
+    "matches",
+    """SELECT w.id, s.seq
+    FROM (SELECT id, signal, row_number() OVER (PARTITION BY signal ORDER BY id) AS place FROM execution
+        WHERE run = :run AND status = 'waiting' AND awaits = 'signal'
+            AND signal IN (SELECT name FROM signal WHERE run = :run)) AS w
+    JOIN (SELECT seq, name, row_number() OVER (PARTITION BY name ORDER BY seq) AS place FROM signal
+        WHERE run = :run) AS s ON s.name = w.signal AND s.place = w.place
+    ORDER BY s.seq""",
 )
 
 ITEM_RESULT = Statement(
@@ -191,7 +210,7 @@ RESOLVE = Statement(
 # --- the step: writes --------------------------------------------------------------------------------------
 
 _WRITE_RUN = """UPDATE workflow_execution SET status = :status, open = :open, open_joins = :open_joins,
-        next_seq = :next_seq, closing = :closing, last_at = :now, started_at = COALESCE(started_at, :now),
+        parked = :parked, next_seq = :next_seq, closing = :closing, last_at = :now, started_at = COALESCE(started_at, :now),
         ended_at = :ended_at, faults = 0, fault = NULL, retry_at = NULL
     WHERE id = :run"""
 
@@ -215,15 +234,18 @@ _SETTLE = """UPDATE execution SET status = x.status, outcome = NULL, error = COA
 
 _EXECUTIONS = f"""INSERT INTO execution (run, root, task, visit, item, attempt, kind, action, status, input, result, error,
         digest, queue, priority, policy, lineage, spared, timeout, once, lost, cancel_requested, nonce, worker,
-        lease_until, deadline_at, due_at, sends, created_at, started_at, finished_at)
+        lease_until, deadline_at, due_at, sends, created_at, started_at, finished_at, awaits, signal, schedule_timeout,
+        heartbeat_timeout)
     SELECT :run, :root, task, visit, item, 1, kind, action, status, input, result, error,
         digest, queue, priority, policy, lineage, spared, timeout, once, 0, false, nonce, worker,
-        lease_until, deadline_at, due_at, 0, :now, started_at, finished_at
+        lease_until, deadline_at, due_at, 0, :now, started_at, finished_at, awaits, signal, schedule_timeout,
+        heartbeat_timeout
     FROM <<rows executions | task text, visit bigint, item bigint, kind text, action text, status text, input text,
         result text, error text, digest text, queue text, priority bigint, policy text, lineage text, spared bool,
         timeout float, once bool, nonce text, worker text, lease_until bigint, deadline_at bigint, due_at bigint,
-        started_at bigint, finished_at bigint>> AS x WHERE true
-    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}"""
+        started_at bigint, finished_at bigint, awaits text, signal text, schedule_timeout float,
+        heartbeat_timeout float>> AS x WHERE true
+    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}, awaits"""
 
 WRITE_RUN = Statement("write_run", _WRITE_RUN)
 WRITE_EVENTS = Statement("write_events", _WRITE_EVENTS)
@@ -260,28 +282,31 @@ WRITE_FAN_OUTS = Statement(
     f"""INSERT INTO fan_out (run, {_FAN_OUT}) SELECT :run, {_FAN_OUT}
     FROM <<rows fan_outs | task text, visit bigint, total bigint, inserted bigint, next bigint, running bigint,
         succeeded bigint, failed bigint, timed_out bigint, cancelled bigint, skipped bigint, concurrency bigint,
-        on_item_failure text, lineage text, stopped bool, broken text, error text>> AS x WHERE true
+        on_item_failure text, lineage text, stopped bool, broken text, error text, verdict text>> AS x WHERE true
     ON CONFLICT (run, task, visit) DO UPDATE SET inserted = excluded.inserted, next = excluded.next,
         running = excluded.running, succeeded = excluded.succeeded, failed = excluded.failed,
         timed_out = excluded.timed_out, cancelled = excluded.cancelled, skipped = excluded.skipped,
-        stopped = excluded.stopped, broken = excluded.broken, error = excluded.error""",
+        stopped = excluded.stopped, broken = excluded.broken, error = excluded.error,
+        verdict = excluded.verdict""",
 )
 
 _RETRY = f"""UPDATE execution SET attempt = x.attempt, outcome = NULL, result = NULL, error = NULL, nonce = NULL, worker = NULL,
         lease_until = NULL, deadline_at = NULL, sent_at = NULL, sends = 0, created_at = :now, started_at = NULL,
-        finished_at = NULL, cancel_requested = false,
-        due_at = CASE WHEN kind = 'wait' THEN COALESCE(x.due_at, :now) + %s ELSE x.due_at END,
-        status = CASE WHEN kind = 'wait' THEN 'waiting' WHEN x.due_at IS NOT NULL THEN 'scheduled'
+        finished_at = NULL, cancel_requested = false, verdict = NULL, progress = NULL, progress_message = NULL,
+        awaits = CASE WHEN kind = 'wait' THEN awaits END,
+        due_at = CASE WHEN kind = 'wait' AND (awaits IS NULL OR x.due_at IS NULL)
+            THEN COALESCE(x.due_at, :now) + %s ELSE x.due_at END,
+        status = CASE WHEN kind = 'wait' AND (awaits IS NULL OR x.due_at IS NULL) THEN 'waiting' WHEN x.due_at IS NOT NULL THEN 'scheduled'
             WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END
     FROM <<rows retries | id bigint, attempt bigint, due_at bigint>> AS x WHERE execution.id = x.id
-    RETURNING execution.id, task, visit, item, kind, status, queue, priority, {ACTOR}"""
+    RETURNING execution.id, task, visit, item, kind, status, queue, priority, {ACTOR}, awaits"""
 
 #: How long a wait takes, in microseconds, by its policy.
-_SECONDS = "CAST(json_extract(policy, '$.seconds') * 1000000 AS bigint)"
-_SECONDS_POSTGRESQL = "((policy::json->>'seconds')::float * 1000000)::bigint"
+WAIT_MICROSECONDS = "CAST(json_extract(policy, '$.seconds') * 1000000 AS bigint)"
+WAIT_MICROSECONDS_POSTGRESQL = "((policy::json->>'seconds')::float * 1000000)::bigint"
 
 #: The next attempt of executions that have returned. A wait begins anew; a nested run is made by NESTED.
-RETRY = Statement("retry", _RETRY % _SECONDS, postgresql=_RETRY % _SECONDS_POSTGRESQL)
+RETRY = Statement("retry", _RETRY % WAIT_MICROSECONDS, postgresql=_RETRY % WAIT_MICROSECONDS_POSTGRESQL)
 
 #: The parent row of a fan-out has ended.
 SETTLE_VISIT = Statement(
@@ -293,22 +318,24 @@ SETTLE_VISIT = Statement(
 RELEASE = Statement(
     "release",
     f"""UPDATE execution SET created_at = :now,
-        status = CASE WHEN kind = 'wait' THEN 'waiting' WHEN CAST(:due AS bigint) IS NOT NULL THEN 'scheduled'
-            WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END,
-        due_at = CASE WHEN kind = 'wait'
-            THEN COALESCE(:due, :now) + {_SECONDS} ELSE :due END
+        status = CASE WHEN kind = 'wait' AND (awaits IS NULL OR :due IS NULL) THEN 'waiting'
+            WHEN CAST(:due AS bigint) IS NOT NULL THEN 'scheduled' WHEN kind = 'workflow' THEN 'running'
+            ELSE 'requested' END,
+        due_at = CASE WHEN kind = 'wait' AND (awaits IS NULL OR :due IS NULL)
+            THEN COALESCE(:due, :now) + {WAIT_MICROSECONDS} ELSE :due END
     WHERE run = :run AND task = :task AND visit = :visit AND item >= :first AND item < :last
         AND status = 'scheduled' AND due_at IS NULL
-    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}""",
+    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}, awaits""",
     postgresql=f"""UPDATE execution SET created_at = :now,
-        status = CASE WHEN kind = 'wait' THEN 'waiting' WHEN :due::bigint IS NOT NULL THEN 'scheduled'
-            WHEN kind = 'workflow' THEN 'running' ELSE 'requested' END,
-        due_at = CASE WHEN kind = 'wait'
-            THEN COALESCE(:due, :now)::bigint + {_SECONDS_POSTGRESQL}
+        status = CASE WHEN kind = 'wait' AND (awaits IS NULL OR :due::bigint IS NULL) THEN 'waiting'
+            WHEN :due::bigint IS NOT NULL THEN 'scheduled' WHEN kind = 'workflow' THEN 'running'
+            ELSE 'requested' END,
+        due_at = CASE WHEN kind = 'wait' AND (awaits IS NULL OR :due::bigint IS NULL)
+            THEN COALESCE(:due, :now)::bigint + {WAIT_MICROSECONDS_POSTGRESQL}
             ELSE :due::bigint END
     WHERE run = :run AND task = :task AND visit = :visit AND item >= :first AND item < :last
         AND status = 'scheduled' AND due_at IS NULL
-    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}""",
+    RETURNING id, task, visit, item, kind, status, queue, priority, {ACTOR}, awaits""",
 )
 
 SKIP_ITEMS = Statement(
@@ -320,37 +347,63 @@ SKIP_ITEMS = Statement(
 
 _SCOPE = "run = :run AND (:spared OR NOT spared) AND (CAST(:task AS text) IS NULL OR (task = :task AND visit = :visit))"
 
-#: What only waits comes back as cancelled; items outside the window are not touched.
-CANCEL_WAITING = Statement(
-    "cancel_waiting",
-    f"""UPDATE execution SET status = 'returned', outcome = 'cancelled', error = :error, finished_at = :now, due_at = NULL
-    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND (:task IS NULL OR item >= 0)
-        AND (status = 'requested' OR (status IN ('scheduled', 'waiting') AND due_at IS NOT NULL))
-        ORDER BY id <<lock>>)""",
-    postgresql=f"""UPDATE execution SET status = 'returned', outcome = 'cancelled', error = :error, finished_at = :now,
+#: What only waits comes back at once; items outside the window are not touched.
+_CANCEL_WAITING = f"""UPDATE execution SET status = 'returned', outcome = :outcome, error = :error, finished_at = :now,
         due_at = NULL
-    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND (:task::text IS NULL OR item >= 0)
-        AND (status = 'requested' OR (status IN ('scheduled', 'waiting') AND due_at IS NOT NULL))
-        ORDER BY id <<lock>>)""",
-)
+    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE}
+        AND (status IN ('requested', 'waiting') OR (status = 'scheduled' AND due_at IS NOT NULL))
+        ORDER BY id <<lock>>)"""
+CANCEL_WAITING = Statement("cancel_waiting", _CANCEL_WAITING)
 
 #: What runs is asked to stop; also what a worker that stops has handed back just now.
 CANCEL_RUNNING = Statement(
     "cancel_running",
-    f"""UPDATE execution SET cancel_requested = true
+    f"""UPDATE execution SET cancel_requested = true, verdict = COALESCE(verdict, :verdict)
     WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND status IN ('running', 'requested')
-        AND kind IN ('worker', 'actor')
-        ORDER BY id <<lock>>)""",
+        AND kind IN ('worker', 'actor', 'workflow') ORDER BY id <<lock>>)""",
 )
 
-#: Nested runs that run are told, by their inbox.
-CANCEL_NESTED = Statement(
-    "cancel_nested",
-    f"""INSERT INTO inbox (run, key, kind, data, created_at)
-    SELECT w.id, 'parent', 'cancel', :data, :now
+#: Nested runs that run: the execution that each one is, the run, and its policy.
+OPEN_NESTED = Statement(
+    "open_nested",
+    f"""SELECT e.id, w.id, e.policy
     FROM (SELECT * FROM execution WHERE {_SCOPE} AND status = 'running' AND kind = 'workflow') AS e
     JOIN workflow_execution w ON w.execution_id = e.id AND w.attempt = e.attempt
-    WHERE w.ended_at IS NULL ON CONFLICT (run, key) DO NOTHING RETURNING run""",
+    WHERE w.ended_at IS NULL ORDER BY e.id""",
+)
+
+#: A nested run that goes on without the run around it: that one is told that its task was cancelled.
+ABANDON = Statement(
+    "abandon",
+    """UPDATE execution SET status = 'returned', outcome = 'cancelled', error = :error, finished_at = :now
+    WHERE id IN (SELECT id FROM <<rows abandoned | id bigint>> AS x) AND status = 'running'""",
+)
+
+#: A signal that has come.
+BUFFER = Statement(
+    "buffer",
+    """INSERT INTO signal (run, seq, name, payload) SELECT :run, seq, name, payload
+    FROM <<rows signals | seq bigint, name text, payload text>> AS x WHERE true""",
+)
+
+#: A wait gets its signal; it may have ended meanwhile, then the signal stays.
+DELIVER = Statement(
+    "deliver",
+    """UPDATE execution SET status = 'returned', outcome = 'succeeded', due_at = NULL, finished_at = :now,
+        result = (SELECT payload FROM signal s WHERE s.run = execution.run AND s.seq = x.seq)
+    FROM <<rows delivered | id bigint, seq bigint>> AS x
+    WHERE execution.id = x.id AND execution.status = 'waiting' AND execution.awaits = 'signal' RETURNING execution.id""",
+)
+TAKE_SIGNALS = Statement(
+    "take_signals",
+    "DELETE FROM signal WHERE run = :run AND seq IN (SELECT seq FROM <<rows taken | seq bigint>> AS x)",
+)
+CLEAR_SIGNALS = Statement("clear_signals", "DELETE FROM signal WHERE run = :run")
+
+PARK = Statement(
+    "park",
+    """UPDATE execution SET parked = :parked WHERE run = :run AND item = -1
+        AND (CAST(:task AS text) IS NULL OR (task = :task AND visit = :visit)) AND parked <> :parked""",
 )
 
 #: Runs of executions of kind workflow that are to run now. `made` has {execution_id, run_id}.
@@ -368,10 +421,10 @@ NESTED = Statement(
 #: Deadlines of nested runs, from the timeout of their task.
 NESTED_TIMERS = Statement(
     "nested_timers",
-    """INSERT INTO timer (run, kind, root, due_at, seconds)
-    SELECT w.id, 'start_to_close', w.root, :now + CAST(e.timeout * 1000000 AS bigint), e.timeout
+    """INSERT INTO timer (run, kind, task, visit, root, due_at, seconds)
+    SELECT w.id, 'start_to_close', '', 0, w.root, :now + CAST(e.timeout * 1000000 AS bigint), e.timeout
     FROM <<rows runs | id bigint>> AS x JOIN workflow_execution w ON w.id = x.id JOIN execution e ON e.id = w.execution_id
-    WHERE e.timeout IS NOT NULL ON CONFLICT (run, kind) DO NOTHING""",
+    WHERE e.timeout IS NOT NULL ON CONFLICT (run, kind, task, visit) DO NOTHING""",
 )
 
 #: The executions that nested runs are have begun.
@@ -383,8 +436,9 @@ NESTED_STARTED = Statement(
 
 TIMER = Statement(
     "timer",
-    """INSERT INTO timer (run, kind, root, due_at, seconds) VALUES (:run, :kind, :root, :due_at, :seconds)
-    ON CONFLICT (run, kind) DO UPDATE SET due_at = excluded.due_at, seconds = excluded.seconds""",
+    """INSERT INTO timer (run, kind, task, visit, root, due_at, seconds)
+    VALUES (:run, :kind, :task, :visit, :root, :due_at, :seconds)
+    ON CONFLICT (run, kind, task, visit) DO UPDATE SET due_at = excluded.due_at, seconds = excluded.seconds""",
 )
 
 #: A run has ended: its execution gets the outcome; a nested run's goes back to the run around it.
@@ -395,12 +449,15 @@ END_EXECUTION = Statement(
     WHERE id = :execution AND attempt = :attempt AND status = 'running'""",
 )
 CLEAR_TIMERS = Statement("clear_timers", "DELETE FROM timer WHERE run = :run")
+CLEAR_VISIT_TIMERS = Statement(
+    "clear_visit_timers", "DELETE FROM timer WHERE run = :run AND task = :task AND visit = :visit"
+)
 CLEAR_INBOX = Statement("clear_inbox", "DELETE FROM inbox WHERE run = :run")
 
 #: Of a run that has ended: what reports late is put away as it says.
 SETTLE_LATE = Statement(
     "settle_late",
-    """UPDATE execution SET status = CASE outcome WHEN 'lost' THEN 'cancelled' ELSE outcome END
+    """UPDATE execution SET status = CASE WHEN outcome IN ('lost', 'due', 'unstarted') THEN 'cancelled' ELSE outcome END
     WHERE run = :run AND status = 'returned'""",
 )
 

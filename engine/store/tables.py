@@ -13,7 +13,7 @@ Conventions
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Text, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 #: SQLite gives ids by itself only to INTEGER keys.
@@ -94,6 +94,10 @@ class Registration(SQLModel, table=True):
 _OPEN = text("status IN ('scheduled', 'waiting') AND due_at IS NOT NULL")
 
 
+_LIMITED = text("status = 'requested' AND schedule_timeout IS NOT NULL")
+_SIGNAL = text("status = 'waiting' AND awaits = 'signal'")
+
+
 class Execution(SQLModel, table=True):
     """One request to run an action: of a run's task, visit and item, or of the outermost run itself.
 
@@ -117,6 +121,13 @@ class Execution(SQLModel, table=True):
             sqlite_where=text("status = 'running' AND lease_until IS NOT NULL"),
         ),
         Index(
+            "execution_unstarted",
+            "created_at",
+            postgresql_where=_LIMITED,
+            sqlite_where=_LIMITED,
+        ),
+        Index("execution_signal", "run", "signal", "id", postgresql_where=_SIGNAL, sqlite_where=_SIGNAL),
+        Index(
             "execution_returned",
             "run",
             "finished_at",
@@ -135,12 +146,12 @@ class Execution(SQLModel, table=True):
     #: -1 where it is no item.
     item: int = Field(default=-1)
     attempt: int = Field(default=1)
-    #: worker | actor | wait | workflow | fanout | junction
+    #: worker | actor | wait | engine | workflow | fanout | parallel | junction
     kind: str = Field(sa_column=_text(nullable=False))
     action: str | None = Field(default=None, sa_column=_text())
     #: scheduled | requested | waiting | running | returned, or an outcome.
     status: str = Field(sa_column=_text(nullable=False))
-    #: While `returned`: how the attempt ended (an outcome, or `lost`).
+    #: While `returned`: how the attempt ended (an outcome, `lost`, `due` or `unstarted`).
     outcome: str | None = Field(default=None, sa_column=_text())
     input: str | None = Field(default=None, sa_column=_text())
     result: str | None = Field(default=None, sa_column=_text())
@@ -159,6 +170,21 @@ class Execution(SQLModel, table=True):
     #: Attempts whose worker died.
     lost: int = 0
     cancel_requested: bool = False
+    #: JSON error: what was decided of it while it runs; it ends so, whatever it reports.
+    verdict: str | None = Field(default=None, sa_column=_text())
+    #: It ended badly, nobody handled that, and it waits for a person.
+    parked: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    #: What it waits for while `waiting`: signal | answer | completion; null: only for its time.
+    awaits: str | None = Field(default=None, sa_column=_text())
+    signal: str | None = Field(default=None, sa_column=_text())
+    #: Seconds from `created_at` in which a worker must take it, and between two heartbeats.
+    schedule_timeout: float | None = None
+    heartbeat_timeout: float | None = None
+    #: What the last heartbeat said (JSON), for the next attempt.
+    heartbeat: str | None = Field(default=None, sa_column=_text())
+    #: How far the attempt says it is: 0 to 1, and in words.
+    progress: float | None = None
+    progress_message: str | None = Field(default=None, sa_column=_text())
     #: Made at each claim; renewal and completion compare it, so that a late or doubled one is refused.
     nonce: str | None = Field(default=None, sa_column=_text())
     worker: str | None = Field(default=None, sa_column=_text())
@@ -212,6 +238,8 @@ class WorkflowExecution(SQLModel, table=True):
     status: str = Field(sa_column=_text(nullable=False))
     open: int = 0
     open_joins: int = 0
+    #: Failures that wait for a person.
+    parked: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     next_seq: int = Field(default=1, sa_column=_big(nullable=False, default=1))
     #: JSON {status, error}: how it will end, once that is decided.
     closing: str | None = Field(default=None, sa_column=_text())
@@ -263,7 +291,7 @@ class JoinRoundRow(SQLModel, table=True):
 
 
 class FanOutRow(SQLModel, table=True):
-    """One visit of a task with items: counts, never the items."""
+    """One visit of a task with items, or of a parallel one: counts, never the items."""
 
     __tablename__ = "fan_out"
 
@@ -287,6 +315,8 @@ class FanOutRow(SQLModel, table=True):
     broken: str = Field(sa_column=_text(nullable=False))
     #: Of the first item that did not succeed.
     error: str | None = Field(default=None, sa_column=_text())
+    #: Its time is over: the error that it will end with.
+    verdict: str | None = Field(default=None, sa_column=_text())
 
 
 class InboxRow(SQLModel, table=True):
@@ -308,7 +338,7 @@ class InboxRow(SQLModel, table=True):
     run: int = Field(sa_column=_big(nullable=False))
     #: Made by the sender: sending twice does nothing.
     key: str = Field(sa_column=_text(nullable=False))
-    #: cancel | deadline | continue
+    #: cancel | terminate | deadline | signal | match | resolve | continue
     kind: str = Field(sa_column=_text(nullable=False))
     data: str = Field(sa_column=_text(nullable=False))
     created_at: int = Field(sa_column=_big(nullable=False))
@@ -351,17 +381,33 @@ class TaskLog(SQLModel, table=True):
 
 
 class Timer(SQLModel, table=True):
-    """A deadline of a run."""
+    """A deadline of a run, or of a visit of one of its tasks."""
 
     __tablename__ = "timer"
     __table_args__ = (Index("timer_due", "due_at"),)
 
     run: int = Field(sa_column=_big(key=True))
-    #: run | start_to_close (of the task that the run is nested in)
+    #: run | start_to_close (of the task that the run is nested in, or of a parallel task) | schedule_to_close
     kind: str = Field(sa_column=_text(key=True))
+    #: Empty and 0: the run's own.
+    task: str = Field(default="", sa_column=_text(key=True))
+    visit: int = Field(default=0, sa_column=Column(Integer, primary_key=True))
     root: int | None = Field(default=None, sa_column=_big())
     due_at: int = Field(sa_column=_big(nullable=False))
     seconds: float = 0.0
+
+
+class SignalRow(SQLModel, table=True):
+    """A signal that has come and that no task has waited for yet."""
+
+    __tablename__ = "signal"
+    __table_args__ = (Index("signal_name", "run", "name", "seq"),)
+
+    run: int = Field(sa_column=_big(key=True))
+    #: Of its `signal_received` in the history.
+    seq: int = Field(sa_column=_big(key=True))
+    name: str = Field(sa_column=_text(nullable=False))
+    payload: str = Field(sa_column=_text(nullable=False))
 
 
 class Payload(SQLModel, table=True):
@@ -398,3 +444,15 @@ class WorkerRow(SQLModel, table=True):
     queues: str = Field(sa_column=_text(nullable=False))
     started_at: int = Field(sa_column=_big(nullable=False))
     seen_at: int = Field(sa_column=_big(nullable=False))
+
+
+class SecretRow(SQLModel, table=True):
+    """A secret of the keystore; only workers open it."""
+
+    __tablename__ = "secret"
+
+    name: str = Field(sa_column=_text(key=True))
+    #: By the vault.
+    sealed: str = Field(sa_column=_text(nullable=False))
+    created_at: int = Field(sa_column=_big(nullable=False))
+    updated_at: int = Field(sa_column=_big(nullable=False))

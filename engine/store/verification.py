@@ -41,7 +41,8 @@ ITEMS = Statement(
     """SELECT task, visit, total, succeeded, failed, timed_out, cancelled, skipped FROM fan_out WHERE run = :run""",
 )
 VISITS = Statement(
-    "verify_visits", "SELECT task, visit, status, item, kind FROM execution WHERE run = :run ORDER BY id"
+    "verify_visits",
+    "SELECT task, visit, status, item, kind, parked FROM execution WHERE run = :run ORDER BY id",
 )
 LEFT = Statement(
     "verify_left",
@@ -115,6 +116,7 @@ def _state(tx: Transaction, run: int, status: str, closing: str | None, next_seq
             for r in tx.run(ITEMS, {"run": run})
         },
         open=frozenset((r[0], r[1]) for r in visits if r[3] == -1 and r[2] not in OUTCOMES),
+        parked=frozenset((r[0], r[1]) for r in visits if r[5]),
         next_seq=next_seq,
     )
 

@@ -20,10 +20,15 @@ from dramaturg.engine.interpreter.state import (
     JoinRound,
     Key,
     Lineage,
+    Match,
+    MatchSignals,
+    Resolved,
     Returned,
     RunState,
     RunTimedOutInput,
+    SignalReceived,
     TaskState,
+    VisitTimedOut,
 )
 from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.catalog import Catalog
@@ -61,8 +66,8 @@ def lock_run(transaction: Transaction, run: int) -> RunRow | None:
     if not rows:
         return None
     row = rows[0]
-    if row[20]:
-        transaction.taken_at(row[20])
+    if row[21]:
+        transaction.taken_at(row[21])
     closing = loads(row[15]) if row[15] else None
     return RunRow(
         id=row[0],
@@ -86,6 +91,7 @@ def lock_run(transaction: Transaction, run: int) -> RunRow | None:
             open_joins=row[13],
             next_seq=row[14],
             closing=_closing(closing),
+            parked=row[20],
         ),
     )
 
@@ -105,7 +111,12 @@ class Inputs:
     applied: tuple[int, ...]
     #: Whether there may be more than were read.
     full: bool
+    #: Somebody asked that the run end at once: {by, reason}; nothing else counts then.
+    terminated: JSON = None
 
+
+#: Kinds of keys that name a visit's execution.
+_OF_VISITS = ("result", "error", "execution_id", "status")
 
 #: How many inputs one advance takes at most: its transaction stays short.
 BATCH = 200
@@ -124,7 +135,10 @@ def load_inputs(transaction: Transaction, row: RunRow) -> Inputs:
         if r[0] == "returned":
             inputs.append(_returned(r, payloads))
             continue
-        inputs.append(_from_inbox(r[2], decode(r[7], payloads)))
+        data = decode(r[7], payloads)
+        if r[2] == "terminate":
+            return Inputs(inputs=(), applied=(), full=False, terminated=data)
+        inputs.append(_from_inbox(r[2], data))
         applied.append(r[1])
         if r[2] == "continue":
             return Inputs(
@@ -149,14 +163,24 @@ def _returned(r: Row, payloads: Mapping[str, str]) -> Returned:
         ran=r[11] is not None,
         started_at=iso_or_none(r[11]),
         worker=r[12],
+        verdict=Failure.from_json(loads(r[13])) if r[13] else None,
     )
 
 
 def _from_inbox(kind: str, data: JSON) -> Input:
     if kind == "cancel":
         return CancelRequested(by=data.get("by", ""), reason=data.get("reason", ""))
+    if kind == "deadline" and data.get("task"):
+        return VisitTimedOut(**data)
     if kind == "deadline":
         return RunTimedOutInput(kind=data["kind"], seconds=data["seconds"])
+    if kind == "signal":
+        return SignalReceived(name=data["name"], payload=data["payload"], by=data["by"])
+    if kind == "match":
+        return MatchSignals()
+    if kind == "resolve":
+        error = Failure.from_json(data["error"]) if data["error"] else None
+        return Resolved(**{**data, "error": error})
     return Continue(work=data)
 
 
@@ -220,17 +244,20 @@ class RunView(Mapping[Key, object]):
             elif kind == "item_result":
                 for key in group:
                     self._values[key] = self._item_result(*key[1:])
+            elif kind == "parked":
+                for key in group:
+                    self._values[key] = self._parked(str(key[1]), int(key[2]))
             elif kind == "task_items":
                 for key in group:
                     self._values[key] = self._items(str(key[1]), int(key[2]))
-            elif kind in ("parameters", "config", "vars", "open_items", "open_joins"):
+            elif kind in ("parameters", "config", "vars", "open_items", "open_joins", "matches"):
                 self._values[(kind,)] = self._load_whole(kind)
 
     def _load_rows(self, wanted: Mapping[str, list[Key]]) -> None:
         variables = wanted.get("var", [])
         tasks = wanted.get("task", [])
         joins = wanted.get("join", [])
-        visits = [key for kind in ("result", "error", "execution_id") for key in wanted.get(kind, [])]
+        visits = [key for kind in _OF_VISITS for key in wanted.get(kind, [])]
         if not (variables or tasks or joins or visits):
             return
         self._values.update(dict.fromkeys(variables, UNSET))
@@ -255,7 +282,7 @@ class RunView(Mapping[Key, object]):
             self._take(r, payloads, asked)
 
     def _take(self, r: Row, payloads: Mapping[str, str], asked: set[Key]) -> None:
-        kind, name, number, other, first, second = r
+        kind, name, number, other, first, second, status = r
         if kind == "var":
             self._values[("var", name)] = decode(first, payloads)
         elif kind == "task":
@@ -270,6 +297,8 @@ class RunView(Mapping[Key, object]):
                 spared=bool(other & 2),
             )
         else:
+            if ("status", name, number) in asked:
+                self._values[("status", name, number)] = status
             self._take_visit(
                 kind, (name, number), other, decode(first, payloads), decode(second, payloads), asked
             )
@@ -295,6 +324,10 @@ class RunView(Mapping[Key, object]):
         return [
             {"status": r[0], "result": decode(r[1], payloads), "error": decode(r[2], payloads)} for r in rows
         ]
+
+    def _parked(self, task: str, visit: int) -> Lineage | None:
+        rows = self._transaction.run(sql.PARKED, {"run": self._row.id, "task": task, "visit": visit})
+        return lineage_of(rows[0][0]) if rows else None
 
     def _item_result(self, task: str | int, visit: str | int, item: str | int) -> JSON:
         place = {"run": self._row.id, "task": task, "visit": visit, "item": item}
@@ -324,6 +357,8 @@ class RunView(Mapping[Key, object]):
             return {r[0]: decode(r[1], payloads) for r in rows}
         if kind == "open_items":
             return tuple(_fan_out(r) for r in one.run(sql.OPEN_FAN_OUTS, {"run": run}))
+        if kind == "matches":
+            return tuple(Match(execution_id=r[0], seq=r[1]) for r in one.run(sql.MATCHES, {"run": run}))
         return tuple(
             JoinRound(task=r[0], round=r[1], arrived=tuple(loads(r[2])), joins=loads(r[3]), spared=bool(r[4]))
             for r in one.run(sql.OPEN_JOINS, {"run": run})
@@ -352,4 +387,5 @@ def _fan_out(r: Row) -> FanOut:
         stopped=bool(r[15]),
         broken=tuple(loads(r[16])),
         error=Failure.from_json(loads(r[17])) if r[17] else None,
+        verdict=Failure.from_json(loads(r[18])) if r[18] else None,
     )

@@ -1,0 +1,140 @@
+"""What the engine does by itself for a task: start another run, send a signal (`core.start`, `core.signal`).
+
+It is done in the transaction that lets the execution begin, so exactly once, and no worker is needed. It touches other
+runs only by rows (DESIGN 4): a new run, a message in an inbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import NAMESPACE_OID, uuid5
+
+from dramaturg.engine.config import Settings
+from dramaturg.engine.errors import (
+    JSON,
+    Conflict,
+    DramaturgError,
+    Failure,
+    InvalidParameters,
+    NotFound,
+    UsageError,
+)
+from dramaturg.engine.starting import StartedRun, start_run
+from dramaturg.engine.store import queries
+from dramaturg.engine.store.codec import Encoder, decode, dumps
+from dramaturg.engine.store.database import Row, Transaction
+from dramaturg.engine.store.due import Performed, put_inbox
+from dramaturg.engine.store.statements import WRITE_PAYLOADS, Statement
+from dramaturg.engine.store.view import load_payloads
+
+READ = Statement(
+    "perform_read",
+    """SELECT e.id, e.run, e.action, e.input, e.attempt, w.run_id, e.task
+    FROM <<rows ids | id bigint>> AS x JOIN execution e ON e.id = x.id JOIN workflow_execution w ON w.id = e.run
+    ORDER BY e.id""",
+)
+RETURN = Statement(
+    "perform_return",
+    """UPDATE execution SET status = 'returned', outcome = :outcome, result = :result, error = :error, started_at = :now,
+        finished_at = :now WHERE id = :id AND status = 'requested'""",
+)
+
+#: Starts a run: (transaction, ref, parameters, run id).
+Start = Callable[[Transaction, str, Mapping[str, JSON], str], StartedRun]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performer:
+    """Does executions of kind engine."""
+
+    start: Start
+    encoder: Callable[[], Encoder]
+
+    def __call__(self, tx: Transaction, ids: Sequence[int]) -> Performed:
+        """Do them, within the caller's transaction; what is refused is a failure of the task."""
+        performed = Performed()
+        rows = tx.run(READ, {"ids": dumps([{"id": id} for id in ids])})
+        payloads_of: dict[int, list[str | None]] = {}
+        for row in rows:
+            payloads_of.setdefault(row[1], []).append(row[3])
+        payloads = {run: load_payloads(tx, run, texts) for run, texts in payloads_of.items()}
+        for row in rows:
+            self._one(tx, row, decode(row[3], payloads[row[1]]) or {}, performed)
+        return performed
+
+    def _one(self, tx: Transaction, row: Row, given: Mapping[str, JSON], performed: Performed) -> None:
+        outcome, result, error = "succeeded", None, None
+        try:
+            result = _ACTIONS[row[2]](self, tx, row, given, performed)
+        except (NotFound, InvalidParameters, UsageError, Conflict) as refused:
+            outcome, error = "failed", _failure(row[2], refused)
+        encode = self.encoder()
+        columns = {
+            "result": None if result is None else encode(result),
+            "error": None if error is None else encode(error.to_json()),
+        }
+        tx.run(RETURN, {"id": row[0], "outcome": outcome, "now": tx.now(), **columns})
+        if encode.payloads:
+            tx.run(WRITE_PAYLOADS, {"run": row[1], "payloads": encode.rows()})
+        performed.runs.append(row[1])
+
+    def start_run(self, tx: Transaction, row: Row, given: Mapping[str, JSON], performed: Performed) -> JSON:
+        """Start a run that goes on by itself; without an id of its own it has one that follows from the task's."""
+        run_id = given.get("id") or str(uuid5(NAMESPACE_OID, f"{row[5]}/{row[0]}"))
+        started = self.start(tx, given["ref"], given.get("parameters") or {}, str(run_id))
+        if started.created:
+            performed.started.append(started.key)
+        return {"run_id": started.run_id}
+
+    def send_signal(self, tx: Transaction, row: Row, given: Mapping[str, JSON], performed: Performed) -> JSON:
+        """Send a run a signal, once for each attempt."""
+        name, target = given["name"], str(given["run"])
+        found = tx.run(queries.STATUS, {"run_id": target})
+        if not found:
+            raise NotFound(f"there is no run {target!r}")
+        if found[0][2] is not None:
+            raise UsageError(f"run {target} has ended")
+        data = {"name": name, "payload": given.get("payload"), "by": f"task {row[6]} of run {row[5]}"}
+        key = f"signal:{row[0]}:{row[4]}"
+        encode = self.encoder()
+        message = {"run": found[0][0], "key": key, "kind": "signal", "data": encode(data)}
+        performed.runs.extend(put_inbox(tx, [message]))
+        if encode.payloads:
+            tx.run(WRITE_PAYLOADS, {"run": found[0][0], "payloads": encode.rows()})
+        return {}
+
+
+def performer(settings: Settings, shown: str) -> Performer:
+    """Return what does executions of kind engine, by the settings of a worker.
+
+    Args:
+        shown: how to call the database in a message.
+    """
+
+    def start(tx: Transaction, ref: str, parameters: Mapping[str, JSON], run_id: str) -> StartedRun:
+        return start_run(
+            tx,
+            ref,
+            parameters,
+            run_id=run_id,
+            if_exists="return_existing",
+            threshold=settings.soft_payload,
+            limit=settings.hard_payload,
+            shown=shown,
+        )
+
+    return Performer(start=start, encoder=lambda: Encoder(settings.soft_payload))
+
+
+def _failure(action: str, refused: DramaturgError) -> Failure:
+    kind = "Conflict" if isinstance(refused, Conflict) else "InvalidInput"
+    if isinstance(refused, NotFound) and action == "core.start":
+        kind = "UnknownAction"
+    return Failure(type=kind, message=f"{action}: {refused}")
+
+
+_ACTIONS: dict[str, Callable[[Performer, Transaction, Row, Mapping[str, JSON], Performed], JSON]] = {
+    "core.start": Performer.start_run,
+    "core.signal": Performer.send_signal,
+}
