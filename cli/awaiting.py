@@ -75,9 +75,10 @@ def commands(record: Record, run_id: str) -> list[str]:
     kind, number = record["kind"], record.get("execution_id")
     if kind == "signal":
         return [f"dramaturg signal {run} {shlex.quote(str(record['name']))} [JSON]"]
-    if kind == "answer":
+    if kind == "answer" and not is_item(record):
         return [f"dramaturg answer {run} {shlex.quote(str(record['task']))} [JSON]"]
-    if kind == "completion":
+    if kind in ("answer", "completion"):
+        # Items have one name together: each is known by its number.
         return [f"dramaturg complete {number} [JSON]"]
     if kind == "person":
         return [f"dramaturg complete {number} [JSON]", f"dramaturg fail {number}"]

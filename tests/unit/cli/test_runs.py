@@ -177,7 +177,8 @@ def test_cancel_asks_once(invoke: Invoke, service: Any, access: Any) -> None:
 
 WAITS = [
     {"kind": "signal", "name": "paid", "task": "pay", "visit": 2, "execution_id": 5, "until": None},
-    {"kind": "answer", "prompt": "Deploy?", "task": "gate", "execution_id": 6, "item": 1, "run_id": "r-1/n"},
+    {"kind": "answer", "prompt": "Deploy?", "task": "gate", "execution_id": 6, "run_id": "r-1/n"},
+    {"kind": "answer", "prompt": "Sure?", "task": "vote", "execution_id": 10, "item": 1},
     {"kind": "completion", "task": "print", "execution_id": 7},
     {"kind": "person", "task": "ship", "execution_id": 8, "error": {"type": "E", "message": "gone\nfar"}},
     {"kind": "timer", "task": "doze", "execution_id": 9, "until": None},
@@ -192,8 +193,10 @@ def test_show_says_what_somebody_has_to_do(invoke: Invoke, service: Any) -> None
     assert shown.partition("waits for\n")[2].splitlines() == [
         "  pay #2 waits for signal 'paid'",
         "      dramaturg signal r-1 paid [JSON]",
-        "  gate, item 1 asks: Deploy?",
+        "  gate asks: Deploy?",
         "      dramaturg answer r-1/n gate [JSON]",
+        "  vote, item 1 asks: Sure?",
+        "      dramaturg complete 10 [JSON]",
         "  print waits to be completed",
         "      dramaturg complete 7 [JSON]",
         "  ship has failed and waits for a person: E: gone",
@@ -209,7 +212,7 @@ def test_show_awaits_is_all_that_is_waited_for(invoke: Invoke, service: Any) -> 
     service.waits = WAITS
     assert json.loads(invoke("show", "r-1", "--awaits", "-o", "json").stdout) == WAITS
     lines = invoke("show", "r-1", "--awaits").stdout.splitlines()
-    assert (len(lines), lines[-1]) == (10, "doze waits for its time")
+    assert (len(lines), lines[-1]) == (12, "doze waits for its time")
     service.waits = []
     done = invoke("show", "r-1", "--awaits")
     assert (done.exit_code, done.stdout, "nothing and nobody" in done.stderr) == (0, "", True)
