@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import dramaturg
-from dramaturg.cli import db, doctor, pack, people, problems, run, runs, worker, workflow
+from dramaturg.cli import db, doctor, pack, people, problems, run, runs, secret, worker, workflow
 from dramaturg.cli.access import Access
 from dramaturg.cli.app import App
 from dramaturg.engine.errors import DefinitionError, DramaturgError
@@ -108,6 +108,7 @@ for command in (
     people.fail,
     runs.cancel,
     pack.pack,
+    secret.secret,
     workflow.workflow,
     db.db,
     doctor.doctor,

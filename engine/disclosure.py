@@ -78,11 +78,7 @@ def disclose(vault: Vault, ask: keystore.Ask, action: ActionDef, given: dict[str
     """
     secretive = holds(given)
     try:
-        revealed = (
-            vault.reveal(given, lambda names: keystore.sealed(ask, names))
-            if secretive
-            else Revealed(given, ())
-        )
+        revealed = vault.reveal(given, keystore.sealed(ask)) if secretive else Revealed(given, ())
         disclosure = Disclosure(action, revealed)
         if disclosure.hides and not vault.available:
             raise NoKey(f"{action.ref} has secrets in its output, and this worker has no secret key")

@@ -23,6 +23,7 @@ from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import Encoder, loads
 from dramaturg.engine.store.database import Database, Transaction
 from dramaturg.engine.store.doctor import Finding, examine, seen_workers
+from dramaturg.engine.store.keystore import KeptSecrets
 from dramaturg.engine.store.registry import Bundle, Registered, register
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.times import iso
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import sqlalchemy
     from sqlalchemy.orm import Session
 
-__all__ = ["Finding", "Registered", "Service", "StartedRun"]
+__all__ = ["Finding", "KeptSecrets", "Registered", "Service", "StartedRun"]
 
 #: Seconds between two looks at a run that is waited for: at first, and at most.
 LOOK_FIRST, LOOK_LAST = 0.005, 0.25
@@ -61,6 +62,7 @@ class Service:
         self.catalog = Catalog()
         self.vault = Vault.of(database, settings.secret_keys)
         self.secrecy = Secrecy(self.vault)
+        self.keystore = KeptSecrets(database, self.vault)
         self._packs: tuple[Pack, ...] | None = None
 
     @classmethod
