@@ -22,6 +22,13 @@ STRICT = ParameterSet({"n": {"type": "integer", "required": True}})
 OPEN = ParameterSet(None)
 
 
+class Plain(yaml.SafeDumper):
+    """Writes what is there twice out twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 class Case:
     """A workflow, and how the world behaves; printed as an author would write it."""
 
@@ -31,7 +38,7 @@ class Case:
     @cached_property
     def text(self) -> str:
         """Return the workflow in YAML."""
-        return yaml.safe_dump(dict(self.flow), sort_keys=False, default_flow_style=None, width=110)
+        return yaml.dump(dict(self.flow), Dumper=Plain, sort_keys=False, default_flow_style=None, width=110)
 
     @cached_property
     def program(self) -> Program:

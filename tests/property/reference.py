@@ -161,7 +161,7 @@ class Run:
             if work.due is not None and work.due <= self.elapsed:
                 work.due = None
                 if work.status == "delayed":
-                    work.status = "requested"
+                    work.status = at_once(self.tasks[work.visit.task])
                 else:
                     self.returns(work, DONE_WAITING)
 
@@ -375,7 +375,7 @@ class Run:
         elif delay:
             work.status, work.due = "delayed", self.elapsed + delay
         else:
-            work.status = "requested"
+            work.status = at_once(task)
 
     # --- attempts --------------------------------------------------------------------------------------------
 
@@ -511,6 +511,8 @@ class Run:
             return
         handled = any(do and do != ["continue"] for do in fired)
         for do in fired:
+            if self.closing is not None and self.closing[0] == "succeeded":
+                break
             spared = visit.token.spared or "fail" in do
             tokens = [Token(name, visit.task, visit.token.past, spared) for name in do if name not in COMMANDS]
             if "fail" in do:
@@ -571,6 +573,11 @@ class Run:
 
 
 DONE_WAITING = Ending("succeeded", {})
+
+
+def at_once(task: dict[str, Any]) -> str:
+    """Return what becomes of work that may start: a nested run starts, other work waits for a worker."""
+    return "running" if KINDS[task["action"]] == "workflow" else "requested"
 
 
 def words(status: str | None, result: Any, error: Any) -> dict[str, Any]:
