@@ -20,12 +20,14 @@ from dramaturg.engine.errors import (
     NotFound,
     UsageError,
 )
+from dramaturg.engine.secrecy import Secrecy
 from dramaturg.engine.starting import StartedRun, start_run
 from dramaturg.engine.store import queries
 from dramaturg.engine.store.codec import Encoder, decode, dumps
 from dramaturg.engine.store.database import Row, Transaction
 from dramaturg.engine.store.due import Performed, put_inbox
 from dramaturg.engine.store.statements import WRITE_PAYLOADS, Statement
+from dramaturg.engine.store.vault import Vault
 from dramaturg.engine.store.view import load_payloads
 
 READ = Statement(
@@ -105,12 +107,15 @@ class Performer:
         return {}
 
 
-def performer(settings: Settings, shown: str) -> Performer:
+def performer(settings: Settings, vault: Vault, shown: str) -> Performer:
     """Return what does executions of kind engine, by the settings of a worker.
 
     Args:
+        vault: seals what is secret.
         shown: how to call the database in a message.
     """
+
+    secrecy = Secrecy(vault)
 
     def start(tx: Transaction, ref: str, parameters: Mapping[str, JSON], run_id: str) -> StartedRun:
         return start_run(
@@ -122,9 +127,10 @@ def performer(settings: Settings, shown: str) -> Performer:
             threshold=settings.soft_payload,
             limit=settings.hard_payload,
             shown=shown,
+            secrecy=secrecy,
         )
 
-    return Performer(start=start, encoder=lambda: Encoder(settings.soft_payload))
+    return Performer(start=start, encoder=lambda: Encoder(settings.soft_payload, vault))
 
 
 def _failure(action: str, refused: DramaturgError) -> Failure:

@@ -20,6 +20,7 @@ from uuid_utils import uuid4
 from dramaturg import __version__
 from dramaturg.engine import failpoints
 from dramaturg.engine.config import Settings
+from dramaturg.engine.disclosure import Refused, disclose
 from dramaturg.engine.errors import Failure, Unreachable
 from dramaturg.engine.performing import performer
 from dramaturg.engine.running import Running
@@ -33,6 +34,7 @@ from dramaturg.engine.store.codec import dumps
 from dramaturg.engine.store.database import Database
 from dramaturg.engine.store.due import PATIENCE, WINDOW, Clock
 from dramaturg.engine.store.life import LifeLock, dead_workers
+from dramaturg.engine.store.vault import Vault
 
 log = logging.getLogger("dramaturg.serve")
 
@@ -71,6 +73,7 @@ class Host:
         """
         self.settings = settings
         self.database = database
+        self.vault = Vault.of(database, settings.secret_keys)
         self.worker = name or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.send: Callable[[Sequence[Send]], None] = lambda sends: None
         #: To actors of the user's.
@@ -87,7 +90,8 @@ class Host:
             worker=self.worker,
             lease=settings.lease,
             soft_payload=settings.soft_payload,
-            perform=performer(settings, database.shown),
+            vault=self.vault,
+            perform=performer(settings, self.vault, database.shown),
         )
         self.stepper.queues = frozenset(queues) if queues is not None else None
         self.stepper.kind = kind
@@ -189,7 +193,11 @@ class Host:
         if source is None:
             message = f"no pack on this worker's path has {claim.action}, and neither has the database"
             return ActionOutcome(status="failed", error=Failure(type="UnknownAction", message=message))
-        return self._run(
+        try:
+            secrets = disclose(self.vault, self.database.ask, source.action, claim.input)
+        except Refused as refused:
+            return ActionOutcome(status="failed", error=refused.failure)
+        outcome = self._run(
             ActionRequest(
                 action=source.action,
                 actions_dir=source.actions_dir,
@@ -200,7 +208,7 @@ class Host:
                 visit=claim.visit,
                 item=claim.item,
                 attempt=claim.attempt,
-                input=claim.input,
+                input=secrets.input,
                 timeout=claim.timeout,
                 grace=self.settings.grace,
                 log_limit=self.settings.log_limit,
@@ -209,10 +217,11 @@ class Host:
                 token=claim.token,
                 heartbeat_timeout=claim.heartbeat_timeout,
                 last_heartbeat=claim.heartbeat,
-                on_beat=running.hear,
+                on_beat=secrets.beats(running.hear),
             ),
             running.stop,
         )
+        return secrets.outcome(outcome)
 
     def _complete(self, claim: Claim, report: Report, follow: bool) -> Step:
         """Complete, however long the database does not answer: the result is only here."""

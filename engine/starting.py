@@ -18,7 +18,6 @@ from dramaturg.engine.store.catalog import info_of
 from dramaturg.engine.store.codec import Encoder, loads
 from dramaturg.engine.store.database import Transaction
 from dramaturg.engine.store.statements import Statement
-from dramaturg.engine.store.vault import Vault
 
 POLICIES = ("return_existing", "reject", "terminate_existing")
 
@@ -64,7 +63,7 @@ def start_run(
     threshold: int,
     limit: int,
     shown: str,
-    secrecy: Secrecy | None = None,
+    secrecy: Secrecy,
 ) -> StartedRun:
     """Store a run, or find the one that the id names.
 
@@ -78,7 +77,6 @@ def start_run(
     """
     if if_exists not in POLICIES[:2]:
         raise UsageError(f"{if_exists!r} is not supported", hint="use 'return_existing' or 'reject'")
-    secrecy = secrecy or Secrecy(Vault())
     given = _normalised(ref, parameters, limit)
     if run_id is not None:
         existing = _existing(tx, ref, secrecy, given, run_id, if_exists)

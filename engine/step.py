@@ -42,6 +42,7 @@ from dramaturg.engine.store.leases import Ready
 from dramaturg.engine.store.runs import ClaimSpec, Saved, save
 from dramaturg.engine.store.termination import terminate
 from dramaturg.engine.store.times import SECOND, iso
+from dramaturg.engine.store.vault import NoKey, Vault
 from dramaturg.engine.store.view import RunRow, RunView, load_inputs, load_payloads, lock_run
 
 log = logging.getLogger("dramaturg.step")
@@ -121,6 +122,7 @@ class Stepper:
         worker: str,
         lease: float,
         soft_payload: int,
+        vault: Vault,
         perform: Performer,
     ) -> None:
         """Prepare to step runs in the name of a worker.
@@ -128,6 +130,7 @@ class Stepper:
         Args:
             lease: seconds.
             soft_payload: bytes above which a value is stored apart.
+            vault: seals what is secret.
             perform: does what the engine does by itself for a task.
         """
         self.database = database
@@ -135,6 +138,7 @@ class Stepper:
         self.worker = worker
         self.lease = lease
         self.soft_payload = soft_payload
+        self.vault = vault
         self.perform = perform
         #: The queues that this worker serves; None: all.
         self.queues: frozenset[str] | None = None
@@ -201,9 +205,12 @@ class Stepper:
             failpoints.hit("busy.written")
         return True
 
+    def _encoder(self) -> Encoder:
+        return Encoder(self.soft_payload, self.vault)
+
     def _write_completion(self, tx: Transaction, claim: Claim, report: Report) -> bool:
         """Write an attempt's end; false: the claim does not stand, or it was written before."""
-        encode = Encoder(self.soft_payload)
+        encode = self._encoder()
         parameters = {
             "id": claim.execution_id,
             "nonce": claim.nonce,
@@ -287,7 +294,11 @@ class Stepper:
         spec = None
         if next_nonce is not None:
             spec = ClaimSpec(worker=self.worker, nonce=next_nonce, lease=self.lease, queues=self.queues)
-        saved = save(tx, row, decision, loaded.applied, threshold=self.soft_payload, claim=spec)
+        try:
+            saved = save(tx, row, decision, loaded.applied, encode=self._encoder(), claim=spec)
+        except NoKey as error:
+            # Another worker may have one: it is tried again.
+            raise _AdvanceFailed(f"{error}: {error.hint}") from error
         step = self._step(row, saved, next_nonce, loaded.full or saved.again)
         if saved.performs:
             performed = self.perform(tx, saved.performs)
@@ -372,7 +383,7 @@ class Stepper:
             encode: dict[int, Encoder] = {}
             beats = []
             for claim, one in sorted(said, key=lambda pair: pair[0].execution_id):
-                encoder = encode.setdefault(claim.run, Encoder(self.soft_payload))
+                encoder = encode.setdefault(claim.run, self._encoder())
                 beats.append(
                     {
                         "id": claim.execution_id,

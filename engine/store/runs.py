@@ -57,16 +57,18 @@ def save(
     decision: c.Decision,
     applied: Sequence[int],
     *,
-    threshold: int,
+    encode: Encoder,
     claim: ClaimSpec | None,
 ) -> Saved:
     """Store a decision as a whole; the caller commits and then sends.
 
     Args:
         applied: inbox rows whose inputs the decision has used up.
-        threshold: bytes above which a value goes to `payload`.
+        encode: a new one, which seals what is secret.
+    Raises:
+        NoKey: there is something secret, and no key.
     """
-    return _Writer(transaction, row, decision, threshold, claim).write(applied)
+    return _Writer(transaction, row, decision, encode, claim).write(applied)
 
 
 class _Writer:
@@ -75,14 +77,14 @@ class _Writer:
         transaction: Transaction,
         row: RunRow,
         decision: c.Decision,
-        threshold: int,
+        encode: Encoder,
         claim: ClaimSpec | None,
     ) -> None:
         self.tx = transaction
         self.row = row
         self.decision = decision
         self.now = transaction.now()
-        self.encode = Encoder(threshold)
+        self.encode = encode
         self.claim = claim
         self.saved = Saved()
         self.executions: list[dict[str, Any]] = []
@@ -403,7 +405,7 @@ class _Writer:
 
     def _end(self, command: c.EndRun) -> None:
         parent = self.row.parent
-        encode = Encoder(self.encode.threshold)
+        encode = Encoder(self.encode.threshold, self.encode.sealer)
         returned = parent is not None
         self.tx.run(
             sql.END_EXECUTION,
