@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dramaturg.engine.errors import JSON
-from dramaturg.engine.store.codec import decode, loads
+from dramaturg.engine.store.codec import loads, shown
 from dramaturg.engine.store.database import Row, Transaction
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.times import iso, iso_or_none
@@ -63,7 +63,7 @@ def _record(row: Row, payloads: Mapping[str, str]) -> dict[str, JSON]:
     if record["kind"] == "completion":
         record["token"] = f"{row[4]}-{row[11]}"
     elif record["kind"] == "person":
-        record["error"] = decode(row[12], payloads)
+        record["error"] = shown(row[12], payloads)
     return record
 
 

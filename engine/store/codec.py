@@ -17,7 +17,7 @@ from typing import Protocol
 import orjson
 
 from dramaturg.engine.errors import JSON
-from dramaturg.engine.secret import Keystore, Part, Plain, Sealed, Secret
+from dramaturg.engine.secret import Keystore, Part, Plain, Sealed, Secret, redacted
 
 #: What a column begins with where its value is in `payload`.
 REFERENCE = "@"
@@ -100,6 +100,11 @@ def decode(text: str | None, payloads: Mapping[str, str]) -> JSON:
     if text is None:
         return None
     return loads(payloads[text[1:]] if text.startswith(REFERENCE) else text)
+
+
+def shown(text: str | None, payloads: Mapping[str, str]) -> JSON:
+    """Return the value of a column text as people may see it: ``***`` in place of each secret."""
+    return redacted(decode(text, payloads))
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------

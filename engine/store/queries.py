@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dramaturg.engine.errors import JSON
-from dramaturg.engine.store.codec import decode, loads
+from dramaturg.engine.store.codec import loads, shown
 from dramaturg.engine.store.database import Row, Transaction
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.times import iso, iso_or_none
@@ -87,7 +87,7 @@ def described(tx: Transaction, row: Row) -> dict[str, JSON]:
     """Return the object that `run`, `result` and `show` print (DESIGN 9)."""
     payloads = load_payloads(tx, row[10] or row[0], [row[7], row[8]])
     errors = _errors(tx, row[0])
-    error = decode(row[8], payloads)
+    error = shown(row[8], payloads)
     if row[6] is None and row[9]:
         # It has not ended yet, but how it will is decided.
         error = loads(row[9]).get("error")
@@ -95,7 +95,7 @@ def described(tx: Transaction, row: Row) -> dict[str, JSON]:
         "id": row[1],
         "ref": row[2],
         "status": row[3],
-        "output": decode(row[7], payloads),
+        "output": shown(row[7], payloads),
         "error": error,
         "errors": errors,
         "created_at": iso(row[4]),
@@ -109,7 +109,7 @@ def _errors(tx: Transaction, run: int) -> list[JSON]:
     payloads = load_payloads(tx, run, (row[1] for row in rows))
     errors: list[JSON] = []
     for type, text in rows:
-        data = decode(text, payloads) or {}
+        data = shown(text, payloads) or {}
         if type == "task_completed":
             if data.get("error"):
                 errors.append(data["error"])
@@ -164,7 +164,7 @@ def _task(row: Row, payloads: Mapping[str, str], items: list[JSON] | None) -> di
         "started_at": iso_or_none(row[8]),
         "finished_at": iso_or_none(row[9]),
         "due_at": iso_or_none(row[10]),
-        "error": decode(row[11], payloads),
+        "error": shown(row[11], payloads),
         "run_id": row[12],
         "items": counts,
         "worker": row[20],
@@ -184,7 +184,7 @@ def _item(row: Row, payloads: Mapping[str, str]) -> dict[str, JSON]:
         "execution_id": row[5],
         "started_at": iso_or_none(row[6]),
         "finished_at": iso_or_none(row[7]),
-        "error": decode(row[8], payloads),
+        "error": shown(row[8], payloads),
         "run_id": row[9],
     }
 
@@ -202,7 +202,7 @@ def _record(row: Row, payloads: Mapping[str, str]) -> dict[str, JSON]:
     names: Sequence[str] = ("seq", "type", "at", "task", "visit", "item", "attempt", "status")
     record = {name: value for name, value in zip(names, row[:8], strict=True) if value is not None}
     record["at"] = iso(row[2])
-    data = decode(row[8], payloads)
+    data = shown(row[8], payloads)
     if data:
         record["data"] = data
     return record
