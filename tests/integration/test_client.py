@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from dramaturg import AsyncClient, Client, Conflict, NotFound, RunCancelled, RunFailed, Worker
+from dramaturg.engine.client import Run
 from dramaturg.engine.config import load_settings
 from dramaturg.engine.errors import InvalidParameters, UsageError
 from dramaturg.engine.service import Service
@@ -39,6 +41,25 @@ output_map: {kept: true}
     "doze": """
 tasks:
   doze: {action: core.sleep, input: {seconds: 3600}}
+""",
+    "talk": """
+vars: {heard: null, told: null}
+tasks:
+  hear:
+    action: core.wait
+    input: {signal: word}
+    next: [{when: succeeded, publish: [{heard: "{{ result() }}"}], do: ask}]
+  ask:
+    action: core.ask
+    input: {prompt: Well?, response_schema: {type: integer}}
+    next: [{when: succeeded, publish: [{told: "{{ result() }}"}]}]
+output_map: {heard: "{{ workflow.heard }}", told: "{{ workflow.told }}"}
+""",
+    "parked": """
+unhandled_failure: wait
+tasks:
+  break: {action: core.fail, input: {message: broken}}
+output_map: {got: "{{ task.break.result }}"}
 """,
 }
 
@@ -176,6 +197,47 @@ def test_a_session_of_another_database_is_refused(client: Client) -> None:
     with Session(other) as session, pytest.raises(UsageError, match="another database"):
         client.start("demo.double", {"number": 7}, session=session)
     other.dispose()
+
+
+def awaited(run: Run, kind: str) -> dict[str, Any]:
+    """Return what a run waits for, once it does."""
+    deadline = time.monotonic() + 30
+    while not (found := [record for record in run.awaits() if record["kind"] == kind]):
+        assert time.monotonic() < deadline, run.describe()
+        time.sleep(0.01)
+    return found[0]
+
+
+def test_people_and_programs_talk_to_a_run(client: Client) -> None:
+    """A signal counts once under one key; an answer must be one; a run that has ended hears nothing."""
+    run = client.start("demo.talk")
+    assert awaited(run, "signal")["name"] == "word"
+    for _ in range(2):
+        run.signal("word", {"n": 1}, key="first")
+    assert awaited(run, "answer")["prompt"] == "Well?"
+    with pytest.raises(InvalidParameters):
+        run.answer("seven")
+    run.answer(7, "ask", by="kim")
+    assert run.result(timeout=30) == {"heard": {"n": 1}, "told": 7}
+    with pytest.raises(Conflict):
+        run.signal("word")
+    with pytest.raises(NotFound):
+        client.signal("nobody", "word")
+    assert run.awaits() == []
+    assert client.service.verify(run.id) == []
+
+
+def test_a_person_decides_how_a_failed_task_ends(client: Client) -> None:
+    """Completed, its run succeeds; failed, it fails with what the person said."""
+    good, bad = client.start("demo.parked"), client.start("demo.parked")
+    client.complete(awaited(good, "person")["execution_id"], "mended")
+    assert good.result(timeout=30) == {"got": "mended"}
+    client.fail(awaited(bad, "person")["execution_id"], "no glue", type="NoGlue", details=[1])
+    with pytest.raises(RunFailed) as caught:
+        bad.result(timeout=30)
+    assert caught.value.error is not None
+    assert (caught.value.error.type, caught.value.error.message) == ("NoGlue", "no glue")
+    assert [client.service.verify(run.id) for run in (good, bad)] == [[], []]
 
 
 def test_the_async_client_does_the_same(given: dict[str, Any]) -> None:
