@@ -15,6 +15,9 @@ import yaml
 FOLDER = Path(__file__).parent
 RULES = FOLDER / "rules.yaml"
 
+#: A queue that no worker serves.
+NOBODY = "nobody"
+
 #: The action that cases use where it does not matter which.
 WORK = {"runtime": "python", "entry_point": "work.py"}
 
@@ -84,6 +87,8 @@ class Moment:
     #: What follows the verb: the signal's name, the answer, the result, the error, the task.
     value: Any = None
     payload: Any = None
+    #: Whom it is for, where that is not the task of `when`.
+    to: str = ""
     #: An error is expected: its class's name.
     refused: str | None = None
 
@@ -91,7 +96,7 @@ class Moment:
     def read(cls, data: Mapping[str, Any]) -> Moment:
         """Read {when: "a waits", signal: name, payload: ...}."""
         given = dict(data)
-        more = {name: given.pop(name) for name in ("when", "payload", "refused") if name in given}
+        more = {name: given.pop(name) for name in ("when", "payload", "refused", "to") if name in given}
         ((verb, value),) = given.items()
         return cls(verb=verb, value=value, **more)
 
@@ -99,6 +104,11 @@ class Moment:
     def task(self) -> str:
         """Return the task whose state it waits for."""
         return self.when.partition(" ")[0]
+
+    @property
+    def target(self) -> str:
+        """Return the task that it is for."""
+        return self.to or self.task
 
     @property
     def state(self) -> str:
@@ -131,7 +141,7 @@ class Expected:
     lasted: tuple[float, float] | None = None
     #: Nested runs, by the task that they are (``task#visit``, ``task[item]``).
     nested: Mapping[str, Expected] = field(default_factory=dict)
-    #: Runs that it started and does not wait for, by id; ``*`` is this run's own id.
+    #: Runs that it started and does not wait for, by id; ``*`` is its own.
     started: Mapping[str, Expected] = field(default_factory=dict)
 
     @classmethod
@@ -221,7 +231,7 @@ def _read(file: str, number: int, data: Mapping[str, Any]) -> Case:
             servers=data.get("servers", False),
             ordered=bool(ends) or data.get("order") == "matters",
             start=data.get("start", "t.case"),
-            expect=Expected.read(data["expect"]),
+            expect=Expected.read(_of_run(data["expect"], f"{file}-{number}")),
         )
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}.yaml: {data.get('name')}: {error!r}") from error
@@ -229,6 +239,12 @@ def _read(file: str, number: int, data: Mapping[str, Any]) -> Case:
 
 def _action(given: Mapping[str, Any]) -> Mapping[str, Any]:
     return given if "workflow_file" in given else {**WORK, **given}
+
+
+def _of_run(expect: Mapping[str, Any], run_id: str) -> Mapping[str, Any]:
+    """Name the runs that were started: ``*`` in their id is the case's own."""
+    started = {id.replace("*", run_id): value for id, value in expect.get("started", {}).items()}
+    return {**expect, "started": started}
 
 
 def _map(given: Any) -> Any:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from language.cases import Act, Case, Moment, Seen, as_written, errors_of
+from language.cases import NOBODY, Act, Case, Moment, Seen, as_written, errors_of
 
-from dramaturg.engine.errors import JSON, Failure
+from dramaturg.engine.errors import JSON, Failure, InvalidParameters
 from dramaturg.engine.interpreter.memory import OPENING
 from dramaturg.engine.interpreter.rehearsal import Answer, Execution, Memory, Rehearsal, cancelled
 from dramaturg.engine.interpreter.state import (
@@ -18,7 +18,9 @@ from dramaturg.engine.interpreter.state import (
     ActionInfo,
     CancelRequested,
     RunTimedOutInput,
+    VisitTimedOut,
 )
+from dramaturg.engine.interpreter.waits import schema_of
 from dramaturg.engine.language.program import Program
 from dramaturg.engine.packs.manifest import Pack
 
@@ -61,6 +63,19 @@ def manners(case: Case) -> Iterator[Manner]:
         yield Manner(name=f"shuffled {seed}", choose=shuffled(seed), batch=(1, 2, 1000)[seed])
 
 
+def nobody_takes(one: Execution) -> bool:
+    """Say whether an attempt is for a queue that no worker serves."""
+    return one.made.queue == NOBODY
+
+
+class Refused(Exception):
+    """The engine can't do what a task asks for."""
+
+    def __init__(self, type: str) -> None:
+        super().__init__(type)
+        self.type = type
+
+
 class Stage(Rehearsal):
     """One run of a play."""
 
@@ -71,12 +86,15 @@ class Stage(Rehearsal):
         self.began: dict[tuple[int, int], float] = {}
         #: What was told to it about a cancel, so that it is told once.
         self.told = False
+        #: It was ended from outside, at once: nothing of it is interpreted any more.
+        self.terminated = False
         self.attempt = parent[1].attempt if parent else 1
+        self.absent = nobody_takes
 
     @property
     def over(self) -> bool:
         """Say whether the run has ended."""
-        return self.memory.end is not None
+        return self.terminated or self.memory.end is not None
 
 
 class Play:
@@ -144,7 +162,7 @@ class Play:
             if stage.over:
                 continue
             stage._claim()
-            moved |= self._nested(stage)
+            moved |= self._nested(stage) or self._perform(stage)
             running = bool(list(self._may_end()))
             if len(stage.memory.inbox) >= stage.batch or (stage.memory.inbox and not running):
                 stage._advance()
@@ -171,8 +189,59 @@ class Play:
                 moved = True
             elif one.cancel_requested and not child.told:
                 child.told = moved = True
-                child.memory.inbox.append(CancelRequested())
+                self._close(stage, one, child)
         return moved
+
+    def _close(self, stage: Stage, one: Execution, child: Stage) -> None:
+        """Do with a nested run what its task says becomes of it."""
+        match one.made.policy.get("parent_close", "cancel"):
+            case "abandon":
+                stage.memory.finish(one, cancelled("it goes on by itself"))
+            case "terminate":
+                child.terminated = True
+                error = Failure(type="Terminated", message="the run was terminated")
+                stage.memory.finish(one, Answer(status="cancelled", error=error))
+            case _:
+                child.memory.inbox.append(CancelRequested())
+
+    # -- what the engine does by itself --------------------------------------------------------------------
+
+    def _perform(self, stage: Stage) -> bool:
+        """Start the runs and send the signals that tasks of one run are."""
+        ready = [one for one in stage._open() if one.made.kind == "engine" and one.status == "running"]
+        for one in ready:
+            try:
+                do = {"core.start": self._start_run, "core.signal": self._send_signal}[one.made.action or ""]
+                stage.memory.finish(one, Answer(result=do(stage, one, one.made.input)))
+            except Refused as refused:
+                error = Failure(type=refused.type, message="it was refused")
+                stage.memory.finish(one, Answer(status="failed", error=error))
+        return bool(ready)
+
+    def _start_run(self, stage: Stage, one: Execution, given: Mapping[str, JSON]) -> JSON:
+        action = self.action(given["ref"])
+        if action is None:
+            raise Refused("UnknownAction")
+        parameters = given.get("parameters") or {}
+        if action.parameters.problems(parameters) or not action.enabled:
+            raise Refused("InvalidInput")
+        run_id = given.get("id") or f"{stage.memory.run.run_id}/{one.id}"
+        known = self._run(run_id)
+        if known is None:
+            self.stages.append(self._stage(given["ref"], parameters, run_id, None))
+        elif known.memory.program.ref != given["ref"] or known.memory.parameters != parameters:
+            raise Refused("Conflict")
+        return {"run_id": run_id}
+
+    def _send_signal(self, stage: Stage, one: Execution, given: Mapping[str, JSON]) -> JSON:
+        target = self._run(str(given["run"]))
+        if target is None or target.over:
+            raise Refused("InvalidInput")
+        target.memory.signal(given["name"], given.get("payload"))
+        return {}
+
+    def _run(self, run_id: str) -> Stage | None:
+        return next((stage for stage in self.stages if stage.memory.run.run_id == run_id), None)
 
     def _child(self, stage: Stage, one: Execution) -> Stage | None:
         found = [s for s in self.stages if s.parent == (stage, one) and s.attempt == one.attempt]
@@ -184,7 +253,7 @@ class Play:
         """Return the attempts that can end now."""
         for stage in self.stages:
             for one in stage._running() if not stage.over else ():
-                if one.made.kind != "workflow":
+                if one.made.kind not in ("workflow", "engine"):
                     began = stage.began.setdefault((one.id, one.attempt), self.elapsed)
                     answer = self._answer(one, began)
                     if answer is not None:
@@ -193,15 +262,15 @@ class Play:
     def _answer(self, one: Execution, began: float) -> Answer | None:
         """Return how an attempt ends if it can end now."""
         act = self.case.script.act(*one.key, one.attempt)
-        limit = one.made.timeout
         if act.status == "hangs" or act.takes:
             if one.cancel_requested:
                 return cancelled("it was cancelled")
-            ends = began + act.takes if act.takes else float("inf")
-            if limit is not None and limit < ends - began:
-                return timed_out(limit) if self.elapsed >= began + limit else None
-            if self.elapsed < ends:
+            seconds, kind = limit_of(act, one.made.timeout, one.made.heartbeat_timeout)
+            # Not began + seconds > elapsed: sums of floats, compared as they were made.
+            if self.elapsed < began + seconds:
                 return None
+            if kind:
+                return timed_out(seconds, kind)
         return answer_of(act, one.made.input)
 
     def _end_one(self) -> bool:
@@ -225,21 +294,40 @@ class Play:
         memory = self.root.memory
         try:
             self._do(event, memory)
-        except Exception as error:
-            if type(error).__name__ != event.refused:
-                raise
+        except (LookupError, InvalidParameters) as error:
+            refused = "Conflict" if isinstance(error, LookupError) else type(error).__name__
+            assert refused == event.refused, refused
+        else:
+            assert event.refused is None, f"{event.refused} expected"
         return True
+
+    @staticmethod
+    def _checked(event: Moment, memory: Memory) -> None:
+        """Hold an answer against the schema of its question.
+
+        Raises:
+            InvalidParameters: it is no answer to it.
+        """
+        asked = [one for one in memory.visits(place_of(event.target)[0]) if one.status == "waiting"]
+        schema = schema_of(asked[-1].made.policy) if asked else None
+        problems = schema.problems({"answer": event.value}) if schema else []
+        if problems:
+            raise InvalidParameters(event.target, problems)
 
     def _do(self, event: Moment, memory: Memory) -> None:
         match event.verb:
             case "signal":
                 memory.signal(event.value, event.payload)
             case "answer":
-                memory.answer(event.task, event.value)
+                self._checked(event, memory)
+                memory.answer(event.target, event.value)
             case "complete":
-                memory.complete(event.task, event.value)
+                task, _, item = place_of(event.target)
+                memory.complete(task, event.value, item)
             case "fail":
-                memory.fail(event.task, Failure(**{"type": "Failed", "message": "it failed", **event.value}))
+                task, _, item = place_of(event.target)
+                error = Failure(**{"type": "Failed", "message": "it failed", **event.value})
+                memory.fail(task, error, item)
             case "cancel" if event.value == "run":
                 memory.inbox.append(CancelRequested(by="somebody"))
             case _:
@@ -260,6 +348,7 @@ class Play:
     def _wait(self) -> bool:
         """Let time pass until something is due."""
         dues = [due for stage in self.stages if not stage.over for due in self._dues(stage)]
+        dues = [due for due in dues if due < float("inf")]
         if not dues:
             return False
         self.elapsed = max(self.elapsed, min(dues))
@@ -270,15 +359,20 @@ class Play:
         return True
 
     def _dues(self, stage: Stage) -> Iterator[float]:
+        memory = stage.memory
         for one in stage._open():
-            if one.due is not None:
-                yield one.due
-            if one.status == "running" and one.made.kind == "worker":
-                began = stage.began[one.id, one.attempt]
-                takes = self.case.script.act(*one.key, one.attempt).takes
-                yield from (began + seconds for seconds in (takes, one.made.timeout) if seconds)
-        if stage.memory.deadline is not None:
-            yield stage.memory.deadline[0]
+            due = stage._due(one)
+            if due is not None:
+                yield due
+            if one.status == "running" and (one.id, one.attempt) in stage.began:
+                act = self.case.script.act(*one.key, one.attempt)
+                if act.status == "hangs" or act.takes:
+                    yield stage.began[one.id, one.attempt] + limit_of(
+                        act, one.made.timeout, one.made.heartbeat_timeout
+                    )[0]
+        yield from (due for due, _ in memory.deadlines.values())
+        if memory.deadline is not None:
+            yield memory.deadline[0]
 
     def _fall_due(self, stage: Stage) -> None:
         memory = stage.memory
@@ -286,9 +380,21 @@ class Play:
             kind = "run" if stage.parent is None or stage.parent[1].made.timeout is None else "start_to_close"
             memory.inbox.append(RunTimedOutInput(kind=kind, seconds=memory.deadline[1]))
             memory.deadline = None
+        for (task, visit, kind), (due, seconds) in tuple(memory.deadlines.items()):
+            if due <= self.elapsed:
+                del memory.deadlines[task, visit, kind]
+                memory.inbox.append(VisitTimedOut(task=task, visit=visit, kind=kind, seconds=seconds))
         for one in stage._open():
-            if one.due is not None and one.due <= self.elapsed:
+            at = stage._due(one)
+            if at is not None and at <= self.elapsed:
                 stage._fall_due(one)
+
+
+def limit_of(act: Act, timeout: float | None, heartbeat: float | None) -> tuple[float, str]:
+    """Return the seconds after which a slow attempt ends, and by which timeout; by none where it has done its work."""
+    takes = act.takes or float("inf")
+    limits = [(takes, ""), (timeout or float("inf"), "start_to_close"), (heartbeat or float("inf"), "heartbeat")]
+    return min(limits, key=lambda limit: limit[0])
 
 
 def answer_of(act: Act, given: JSON) -> Answer:
@@ -342,7 +448,7 @@ def as_written_run(play: Play, stage: Stage) -> Seen:
     history: list[Mapping[str, Any]] = as_written([event.to_json() for event in memory.history], play.case)
     nested = {}
     for other in play.stages:
-        if other.parent is not None and other.parent[0] is stage:
+        if other.parent is not None and other.parent[0] is stage and not other.terminated:
             task, visit, item = other.parent[1].key
             place = f"[{item}]" if item >= 0 else ""
             seen = as_written_run(play, other)
@@ -354,6 +460,11 @@ def as_written_run(play: Play, stage: Stage) -> Seen:
         errors=errors_of(history),
         history=history,
         nested=nested,
+        started={
+            other.memory.run.run_id: as_written_run(play, other)
+            for other in play.stages
+            if stage is play.root and other.parent is None and other is not stage
+        },
     )
 
 

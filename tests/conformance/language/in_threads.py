@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from language.cases import Case
+from language.in_memory import limit_of
 from language.in_world import find, happen, has_come, outcome_of, timed_out
 
 from dramaturg import Client, Worker
@@ -48,7 +49,7 @@ class Cast:
             return made
 
         self.service.host = host  # type: ignore[method-assign]
-        with Worker(self.client, threads=THREADS):
+        with Worker(self.client, threads=THREADS, queues=["default"]):
             yield
 
     def start(self) -> None:
@@ -80,14 +81,12 @@ class Cast:
         if case.ends:
             self._wait_for_turn(case, request)
         if act.status == "hangs" or act.takes:
-            takes = act.takes or PATIENCE
-            limit = request.timeout
-            if stop.wait(takes if limit is None else min(takes, limit)):
-                return ActionOutcome(
-                    status="cancelled", error=Failure(type="Cancelled", message="it was cancelled")
-                )
-            if limit is not None and limit < takes:
-                return timed_out(limit)
+            seconds, kind = limit_of(act, request.timeout, request.heartbeat_timeout)
+            if stop.wait(min(seconds, PATIENCE)):
+                error = Failure(type="Cancelled", message="it was cancelled")
+                return ActionOutcome(status="cancelled", error=error)
+            if kind:
+                return timed_out(seconds, kind)
         outcome = outcome_of(act, request)
         assert outcome is not None, "a worker that dies takes the test with it"
         return outcome

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from language.cases import Act, Case, Moment, Seen, as_written
-from language.in_memory import place_of, ranked, shuffled
+from language.cases import NOBODY, Act, Case, Moment, Seen, as_written
+from language.in_memory import limit_of, place_of, ranked, shuffled
 from world import World
 
 from dramaturg.engine.errors import DramaturgError, Failure
@@ -72,7 +72,7 @@ class Conductor:
     def __init__(self, world: World) -> None:
         self.world = world
         self.service: Service = world.service
-        self.host: Host = world.host()
+        self.host: Host = world.host(queues=["default"])
         self.host._run = self._run
         self.clock = NotingClock(self.host.clock)
         self.host.clock = self.clock  # type: ignore[assignment]
@@ -122,6 +122,8 @@ class Conductor:
         if not self.world.messages:
             return False
         message = self.world.messages.pop(0)
+        if message.queue == NOBODY:
+            return True
         self._busy += 1
         threading.Thread(target=self._serve, args=(message,), daemon=True).start()
         self._settle()
@@ -183,19 +185,22 @@ class Conductor:
         return held.stop.cancelled or self.now >= self._ends(held)
 
     @staticmethod
-    def _ends(held: Held) -> float:
-        """Return when an attempt ends by itself, or by its timeout."""
-        takes = held.act.takes or float("inf")
-        limit = held.request.timeout
-        return held.began + (takes if limit is None else min(takes, limit))
+    def _limit(held: Held) -> tuple[float, str]:
+        request = held.request
+        return limit_of(held.act, request.timeout, request.heartbeat_timeout)
+
+    def _ends(self, held: Held) -> float:
+        """Return when an attempt ends by itself, or by a timeout."""
+        return held.began + self._limit(held)[0]
 
     def _outcome(self, held: Held) -> ActionOutcome | None:
-        slow = held.act.status == "hangs" or held.act.takes
-        if slow and held.stop.cancelled:
-            return ActionOutcome(status="cancelled", error=Failure(type="Cancelled", message="it was cancelled"))
-        limit = held.request.timeout
-        if slow and limit is not None and limit < (held.act.takes or float("inf")):
-            return timed_out(limit)
+        if held.act.status == "hangs" or held.act.takes:
+            if held.stop.cancelled:
+                error = Failure(type="Cancelled", message="it was cancelled")
+                return ActionOutcome(status="cancelled", error=error)
+            seconds, kind = self._limit(held)
+            if kind:
+                return timed_out(seconds, kind)
         return outcome_of(held.act, held.request)
 
     def _wait(self, case: Case) -> None:
@@ -287,13 +292,13 @@ def happen(service: Service, run_id: str, event: Moment) -> int | None:
 
 
 def _do(service: Service, run_id: str, event: Moment) -> Any:
-    execution = find(service, run_id, event.task) if event.when else None
+    execution = find(service, run_id, event.target) if event.target else None
     target = str(execution["execution_id"]) if execution is not None else ""
     match event.verb:
         case "signal":
             return service.signal(run_id, event.value, event.payload)
         case "answer":
-            return service.answer(run_id, event.task, event.value)
+            return service.answer(run_id, event.target, event.value)
         case "complete":
             return service.complete(target, event.value)
         case "fail":
@@ -308,7 +313,7 @@ def _do(service: Service, run_id: str, event: Moment) -> Any:
 
 def seen(service: Service, case: Case, run_id: str = "") -> Seen:
     """Return what there is to see of a run and those nested in it."""
-    run_id = run_id or case.run_id
+    other, run_id = bool(run_id), run_id or case.run_id
     record = service.describe(run_id)
     nested: dict[str, Seen] = {}
     for one in service.tasks(run_id, items=True):
@@ -324,4 +329,5 @@ def seen(service: Service, case: Case, run_id: str = "") -> Seen:
         errors=as_written(record["errors"], case),
         history=as_written(service.history(run_id), case),
         nested=nested,
+        started={} if other else {id: seen(service, case, id) for id in case.expect.started},
     )
