@@ -40,7 +40,7 @@ from dramaturg.engine.store.codec import Encoder, decode, dumps
 from dramaturg.engine.store.database import Database, Row, Transaction
 from dramaturg.engine.store.leases import Ready
 from dramaturg.engine.store.runs import ClaimSpec, Saved, save
-from dramaturg.engine.store.termination import terminate
+from dramaturg.engine.store.termination import detach, terminate
 from dramaturg.engine.store.times import SECOND, iso
 from dramaturg.engine.store.vault import NoKey, Vault
 from dramaturg.engine.store.view import RunRow, RunView, load_inputs, load_payloads, lock_run
@@ -285,10 +285,17 @@ class Stepper:
         loaded = load_inputs(tx, row)
         if loaded.terminated is not None:
             return Step(runs=terminate(tx, row, **loaded.terminated))
+        if loaded.abandoned:
+            row = detach(tx, row)
         inputs: Sequence[Input] = loaded.inputs
         if row.state.status == "requested":
             inputs = (Started(), *inputs)
         if not inputs:
+            if loaded.applied:
+                tx.run(
+                    sql.INBOX_APPLIED,
+                    {"applied": dumps([{"id": id} for id in loaded.applied]), "now": tx.now()},
+                )
             return Step()
         decision = self._decide(tx, row, inputs)
         spec = None

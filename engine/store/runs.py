@@ -386,7 +386,6 @@ class _Writer:
             how = loads(policy).get("parent_close", "cancel") if policy else "cancel"
             if how == "abandon":
                 abandoned.append({"id": execution})
-                continue
             data = dumps({"by": "the run around it", "reason": reason})
             messages.append({"run": run, "key": f"parent:{how}", "kind": how, "data": data})
         if messages:

@@ -372,7 +372,7 @@ OPEN_NESTED = Statement(
     WHERE w.ended_at IS NULL ORDER BY e.id""",
 )
 
-#: A nested run that goes on without the run around it: that one is told that its task was cancelled.
+#: The task of a nested run that goes on by itself: as far as the run around it goes, it was cancelled.
 ABANDON = Statement(
     "abandon",
     """UPDATE execution SET status = 'returned', outcome = 'cancelled', error = :error, finished_at = :now

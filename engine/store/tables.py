@@ -338,7 +338,7 @@ class InboxRow(SQLModel, table=True):
     run: int = Field(sa_column=_big(nullable=False))
     #: Made by the sender: sending twice does nothing.
     key: str = Field(sa_column=_text(nullable=False))
-    #: cancel | terminate | deadline | signal | match | resolve | continue
+    #: cancel | terminate | abandon | deadline | signal | match | resolve | continue
     kind: str = Field(sa_column=_text(nullable=False))
     data: str = Field(sa_column=_text(nullable=False))
     created_at: int = Field(sa_column=_big(nullable=False))

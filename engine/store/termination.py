@@ -1,12 +1,13 @@
-"""Ending a run at once: what is open is fenced off, nothing is interpreted any more (LANGUAGE 10, terminate)."""
+"""Ending a run at once (LANGUAGE 10, terminate), and letting a nested one go on by itself (LANGUAGE 4, `parent_close`)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dramaturg.engine.errors import Failure
 from dramaturg.engine.store import statements as sql
-from dramaturg.engine.store.codec import dumps, loads
+from dramaturg.engine.store.codec import dumps, loads, references
 from dramaturg.engine.store.database import Transaction
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.view import RunRow
@@ -27,6 +28,39 @@ END_RUN = Statement(
         last_at = :now, started_at = COALESCE(started_at, :now), ended_at = :now, faults = 0, fault = NULL, retry_at = NULL
     WHERE id = :run""",
 )
+
+
+#: An execution of the run's own, in place of that of the task that it was.
+OWN_EXECUTION = Statement(
+    "own_execution",
+    """INSERT INTO execution (task, visit, item, attempt, kind, action, status, input, digest, queue, priority, spared, once,
+        lost, cancel_requested, sends, created_at, started_at)
+    SELECT '', 1, -1, 1, kind, action, 'running', input, digest, queue, priority, false, false, 0, false, 0, created_at,
+        started_at
+    FROM execution WHERE id = :execution RETURNING id, input""",
+)
+DETACH = Statement(
+    "detach",
+    """UPDATE workflow_execution SET execution_id = :execution, attempt = 1, root = NULL, parent = NULL, root_run_id = NULL,
+        parent_run_id = NULL WHERE id = :run""",
+)
+COPY_PAYLOAD = Statement(
+    "copy_payload",
+    """INSERT INTO payload (run, digest, body) SELECT :run, digest, body FROM payload
+    WHERE run = :parent AND digest = :digest ON CONFLICT (run, digest) DO NOTHING""",
+)
+
+
+def detach(tx: Transaction, row: RunRow) -> RunRow:
+    """Make a nested run, whose lock is held, an outermost one; return its row as it is then."""
+    if row.parent is None:
+        return row
+    execution, given = tx.run(OWN_EXECUTION, {"execution": row.execution_id})[0]
+    tx.run(DETACH, {"run": row.id, "execution": execution})
+    for digest in references(given):
+        tx.run(COPY_PAYLOAD, {"run": row.id, "parent": row.parent, "digest": digest})
+    state = replace(row.state, root_id=row.state.run_id, parent_id=None)
+    return replace(row, execution_id=execution, attempt=1, root=None, parent=None, state=state)
 
 
 def terminate(tx: Transaction, row: RunRow, *, by: str, reason: str) -> list[int]:

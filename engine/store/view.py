@@ -111,6 +111,8 @@ class Inputs:
     applied: tuple[int, ...]
     #: Whether there may be more than were read.
     full: bool
+    #: The run around it does not wait for it any more: it is one of its own from now on.
+    abandoned: bool = False
     #: Somebody asked that the run end at once: {by, reason}; nothing else counts then.
     terminated: JSON = None
 
@@ -131,6 +133,7 @@ def load_inputs(transaction: Transaction, row: RunRow) -> Inputs:
     payloads = load_payloads(transaction, row.id, (text for r in rows for text in (r[7], r[8])))
     inputs: list[Input] = []
     applied: list[int] = []
+    abandoned = False
     for count, r in enumerate(rows, start=1):
         if r[0] == "returned":
             inputs.append(_returned(r, payloads))
@@ -138,13 +141,17 @@ def load_inputs(transaction: Transaction, row: RunRow) -> Inputs:
         data = decode(r[7], payloads)
         if r[2] == "terminate":
             return Inputs(inputs=(), applied=(), full=False, terminated=data)
-        inputs.append(_from_inbox(r[2], data))
         applied.append(r[1])
+        if r[2] == "abandon":
+            abandoned = True
+            continue
+        inputs.append(_from_inbox(r[2], data))
         if r[2] == "continue":
-            return Inputs(
-                inputs=tuple(inputs), applied=tuple(applied), full=count < len(rows) or count >= BATCH
-            )
-    return Inputs(inputs=tuple(inputs), applied=tuple(applied), full=len(rows) >= BATCH)
+            full = count < len(rows) or count >= BATCH
+            break
+    else:
+        full = len(rows) >= BATCH
+    return Inputs(inputs=tuple(inputs), applied=tuple(applied), full=full, abandoned=abandoned)
 
 
 def _returned(r: Row, payloads: Mapping[str, str]) -> Returned:
