@@ -194,7 +194,12 @@ def by_model(case: Case) -> Seen:
         for work in visit.works if visit.fans_out else ():
             error = (work.error or {}).get("type")
             attempts = 0 if work.status == "skipped" else work.attempt
-            facts[f"{visit.task} {visit.number} item {work.item}"] = (work.status, error, attempts, work.result)
+            facts[f"{visit.task} {visit.number} item {work.item}"] = (
+                work.status,
+                error,
+                attempts,
+                work.result,
+            )
         facts[f"latest {visit.task}"] = max(
             (one.number, one.status, one.attempts) for one in run.visits_of(visit.task)
         )

@@ -142,7 +142,9 @@ class Run:
         elif running:
             chosen = self.order.choose([work.place for work in running])
             work = next(work for work in running if work.place == chosen)
-            self.returns(work, Ending("cancelled", None, "Cancelled") if work.stop else self.script.ending(chosen))
+            self.returns(
+                work, Ending("cancelled", None, "Cancelled") if work.stop else self.script.ending(chosen)
+            )
         else:
             self.move_time()
 
@@ -273,7 +275,16 @@ class Run:
         number = token.past.get(token.task, 0) + 1
         found = [one for one in self.rounds if (one["task"], one["round"]) == (token.task, number)]
         if not found:
-            found = [{"task": token.task, "round": number, "arrived": [], "past": {}, "spared": False, "fired": False}]
+            found = [
+                {
+                    "task": token.task,
+                    "round": number,
+                    "arrived": [],
+                    "past": {},
+                    "spared": False,
+                    "fired": False,
+                }
+            ]
             self.rounds += found
         one = found[0]
         if one["fired"] or token.origin in one["arrived"]:
@@ -357,7 +368,9 @@ class Run:
         """Return a task's input; what the one action that declares parameters does not allow is refused."""
         given = render(task.get("input", {}), self.names(**more))
         n = given.get("n")
-        if task["action"] == "t.strict" and (set(given) != {"n"} or not isinstance(n, int) or isinstance(n, bool)):
+        if task["action"] == "t.strict" and (
+            set(given) != {"n"} or not isinstance(n, int) or isinstance(n, bool)
+        ):
             raise NotStarted("InvalidInput")
         return given
 
@@ -390,7 +403,9 @@ class Run:
         if status != "succeeded":
             type = type or {"timed_out": "Timeout", "cancelled": "Cancelled"}.get(status, "Error")
             error = self.failure(visit, type, work.item, work.attempt)
-        if self.may_go_on(visit.token) and not (visit.stopped and task.get("on_item_failure") == "cancel_started"):
+        if self.may_go_on(visit.token) and not (
+            visit.stopped and task.get("on_item_failure") == "cancel_started"
+        ):
             try:
                 delay = self.again_after(work, task, ending, status, error)
             except Fault:
@@ -490,7 +505,9 @@ class Run:
         weights = {"Timeout": 1, "Cancelled": 2}
         type = min((one["type"] for one in errors), key=lambda one: weights.get(one, 0), default="Cancelled")
         error = self.failure(visit, type)
-        self.complete(visit, status, [work.result for work in visit.works], None if status == "succeeded" else error)
+        self.complete(
+            visit, status, [work.result for work in visit.works], None if status == "succeeded" else error
+        )
 
     # --- completion ------------------------------------------------------------------------------------------
 
@@ -514,7 +531,9 @@ class Run:
             if self.closing is not None and self.closing[0] == "succeeded":
                 break
             spared = visit.token.spared or "fail" in do
-            tokens = [Token(name, visit.task, visit.token.past, spared) for name in do if name not in COMMANDS]
+            tokens = [
+                Token(name, visit.task, visit.token.past, spared) for name in do if name not in COMMANDS
+            ]
             if "fail" in do:
                 self.close("failed", {"type": "Fail", "task": visit.task, "visit": visit.number})
             if "succeed" in do:
@@ -527,6 +546,7 @@ class Run:
         """Return the targets of each transition that fires; their publishes are applied."""
         fired = []
         for transition in self.tasks[visit.task].get("next", []):
+
             def names() -> dict[str, Any]:
                 return self.names(**words(visit.status, visit.result, visit.error))
 

@@ -47,12 +47,15 @@ class Script:
     order: tuple[int, ...] = ()
     #: How many ends are applied at a time.
     batch: int = 1
+    #: Whether later visits count on, too; if not, every visit is like the first one.
+    by_visit: bool = True
 
     def ending(self, place: Place) -> Ending:
         """Return how the attempt at a place ends."""
         task, visit, item, attempt = place
         given = self.endings.get(task) or (DONE,)
-        return given[(visit - 1 + max(item, 0) + attempt - 1) % len(given)]
+        before = visit - 1 if self.by_visit else 0
+        return given[(before + max(item, 0) + attempt - 1) % len(given)]
 
 
 class Order:

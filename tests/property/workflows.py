@@ -76,7 +76,15 @@ RETRIES = st.fixed_dictionaries(
     },
 )
 ITEM_LISTS = st.sampled_from(
-    [[1, 2, 3], [], [1], "{{ range(4) }}", "{{ [n, n, n] }}", "{{ default(x, []) }}", [{"n": 1}, {"n": "a"}, 3]]
+    [
+        [1, 2, 3],
+        [],
+        [1],
+        "{{ range(4) }}",
+        "{{ [n, n, n] }}",
+        "{{ default(x, []) }}",
+        [{"n": 1}, {"n": "a"}, 3],
+    ]
 )
 ITEMS = st.fixed_dictionaries(
     {"with_items": ITEM_LISTS},
@@ -104,7 +112,10 @@ def works(draw: st.DrawFn, risky: bool = True) -> dict[str, Any]:
         if task["action"] == "core.sleep":
             task["input"] = {"seconds": "{{ index + 1 }}"}
         elif risky and draw(one_in(4)):
-            task |= {"action": "t.strict", "input": {"n": draw(st.sampled_from(["{{ item }}", "{{ item.n }}"]))}}
+            task |= {
+                "action": "t.strict",
+                "input": {"n": draw(st.sampled_from(["{{ item }}", "{{ item.n }}"]))},
+            }
     elif kind == "t.strict":
         task["input"] = {"n": draw(st.sampled_from(["{{ n }}", "{{ default(x, 1) }}", "{{ x.n }}"]))}
     if task["action"] != "core.sleep":
@@ -164,7 +175,11 @@ def _transitions(draw: st.DrawFn, edges: list[tuple[str, bool]]) -> list[dict[st
         if found and target not in found[-1]["do"] and draw(st.booleans()):
             found[-1]["do"].append(target)
             continue
-        when = draw(st.sampled_from(WHENS)) if not back else draw(st.sampled_from(["{{ n < 2 }}", "{{ n < 3 }}", None]))
+        when = (
+            draw(st.sampled_from(WHENS))
+            if not back
+            else draw(st.sampled_from(["{{ n < 2 }}", "{{ n < 3 }}", None]))
+        )
         found.append({"when": when, "publish": [], "do": [target]})
         if back:
             found[-1]["publish"].append({"n": "{{ n + 1 }}"})
