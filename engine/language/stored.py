@@ -20,6 +20,7 @@ from dramaturg.engine.language.model import (
     ActionDef,
     ItemsDef,
     Position,
+    RetryDef,
     TaskDef,
     TransitionDef,
     WorkflowDef,
@@ -50,7 +51,7 @@ def action_to_json(action: ActionDef) -> dict[str, JSON]:
     """Return the stored form of an action."""
     document: dict[str, JSON] = {"kind": "action", **_changed(action, frozenset({"retry", "output_format"}))}
     if action.retry is not None:
-        document["retry"] = _changed(action.retry)
+        document["retry"] = _retry(action.retry)
     if action.output_format != default_format(action.runtime):
         document["output_format"] = action.output_format
     return document
@@ -66,7 +67,7 @@ def _task(task: TaskDef) -> dict[str, JSON]:
     if task.with_items is not None:
         document |= _items(task.with_items)
     if task.retry is not None:
-        document["retry"] = _changed(task.retry)
+        document["retry"] = _retry(task.retry)
     if task.tasks:
         document["tasks"] = [_task(member) for member in task.tasks]
     if task.next:
@@ -74,6 +75,11 @@ def _task(task: TaskDef) -> dict[str, JSON]:
     if task.chart_meta is not None:
         document["__chart_meta__"] = task.chart_meta
     return document
+
+
+def _retry(retry: RetryDef) -> dict[str, JSON]:
+    # A policy names its count, even where that is 0.
+    return {"count": retry.count, **_changed(retry)}
 
 
 def _items(items: ItemsDef) -> dict[str, JSON]:

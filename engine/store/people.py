@@ -29,8 +29,9 @@ QUESTIONS = Statement(
 )
 ANSWERED = Statement(
     "answered",
-    """SELECT count(*) FROM history_event WHERE run = :run AND type = 'question_answered'
-        AND (CAST(:task AS text) IS NULL OR task = :task)""",
+    """SELECT count(*) FROM execution WHERE run = :run AND awaits = 'answer'
+        AND (CAST(:task AS text) IS NULL OR task = :task)
+        AND (status = 'succeeded' OR (status = 'returned' AND outcome = 'succeeded'))""",
 )
 
 #: What waits has ended, as somebody says: an attempt by its nonce, or anything that waits by its number.
