@@ -139,6 +139,14 @@ SCENARIOS = (
         visits=_once("begin", "count", "finish"),
     ),
     Scenario(
+        name="approval, nobody answers",
+        ref="examples.approval",
+        parameters={"answer_within": 0.2},
+        output={"version": "1.0", "verdict": "put off: nobody has answered", "released_by": None},
+        errors=("Timeout",),
+        visits=_once(ask="timed_out"),
+    ),
+    Scenario(
         name="parallel_join",
         ref="examples.parallel_join",
         output={"majority": "two are enough", "everybody": "north, east, south"},
