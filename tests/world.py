@@ -139,7 +139,8 @@ class World:
     def verify(self) -> None:
         """Hold every history against the tables."""
         for run in self.service.runs(limit=1000):
-            assert self.service.verify(str(run["id"])) == []
+            problems = self.service.verify(str(run["id"]))
+            assert problems == [], problems
 
     @contextmanager
     def counting(self) -> Iterator[list[str]]:

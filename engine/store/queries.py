@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dramaturg.engine.errors import JSON
-from dramaturg.engine.store.codec import loads, shown
+from dramaturg.engine.store.codec import decode, loads, shown
 from dramaturg.engine.store.database import Row, Transaction
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.times import iso, iso_or_none
@@ -190,19 +190,25 @@ def _item(row: Row, payloads: Mapping[str, str]) -> dict[str, JSON]:
 
 
 def history_of(
-    tx: Transaction, run: int, *, after: int = 0, limit: int | None = None
+    tx: Transaction, run: int, *, after: int = 0, limit: int | None = None, compared: bool = False
 ) -> list[dict[str, JSON]]:
-    """Return the records of LANGUAGE 11 behind `after`; fields that do not apply are left out."""
+    """Return the records of LANGUAGE 11 behind `after`; fields that do not apply are left out.
+
+    Args:
+        compared: leave secrets the references that they are; only for who shows them to nobody.
+    """
     rows = tx.run(HISTORY, {"run": run, "after": after, "limit": limit or NO_LIMIT})
     payloads = load_payloads(tx, run, (row[8] for row in rows))
-    return [_record(row, payloads) for row in rows]
+    return [_record(row, payloads, decode if compared else shown) for row in rows]
 
 
-def _record(row: Row, payloads: Mapping[str, str]) -> dict[str, JSON]:
+def _record(
+    row: Row, payloads: Mapping[str, str], read: Callable[[str | None, Mapping[str, str]], JSON]
+) -> dict[str, JSON]:
     names: Sequence[str] = ("seq", "type", "at", "task", "visit", "item", "attempt", "status")
     record = {name: value for name, value in zip(names, row[:8], strict=True) if value is not None}
     record["at"] = iso(row[2])
-    data = shown(row[8], payloads)
+    data = read(row[8], payloads)
     if data:
         record["data"] = data
     return record

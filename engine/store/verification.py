@@ -63,7 +63,7 @@ def family(tx: Transaction, run: int) -> list[int]:
 def verify(tx: Transaction, run: int) -> list[str]:
     """Return a sentence for each invariant that a run breaks, with its number; none: it is sound."""
     row = tx.run(RUN, {"run": run})[0]
-    records = history_of(tx, run)
+    records = history_of(tx, run, compared=True)
     events = [Event(**{"data": {}, **record}) for record in records]
     problems = [
         f"1: event {b.seq} is earlier than event {a.seq}"
