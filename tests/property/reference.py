@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plain_expressions import Fault, MissingField, holds, render
+from plain_expressions import Fault, holds, render
 from scripts import KINDS, Ending, Order, Place, Script
 
 COMMANDS = ("fail", "noop", "continue", "succeed")
