@@ -123,7 +123,7 @@ class Expected:
     #: Visits in the order in which they end; a list within is in any order.
     path: list[Any]
     status: str = "succeeded"
-    output: Mapping[str, Any] = field(default_factory=dict)
+    output: Any = field(default_factory=dict)
     #: What its error has, type at least; None: it has none.
     error: Mapping[str, Any] | None = None
     #: Types of all its errors, in order.
@@ -339,7 +339,7 @@ def differences(expected: Expected, seen: Seen, *, exact_time: bool) -> list[str
     found = list(_sound(seen.history))
     wanted: dict[str, Any] = {
         "status": expected.status,
-        "output": dict(expected.output),
+        "output": expected.output,
         "errors": expected.all_errors,
     }
     got = {

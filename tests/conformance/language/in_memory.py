@@ -330,6 +330,8 @@ class Play:
                 memory.fail(task, error, item)
             case "cancel" if event.value == "run":
                 memory.inbox.append(CancelRequested(by="somebody"))
+            case "cancel":
+                cancel(memory, *place_of(event.target)[::2])
             case _:
                 raise AssertionError(f"nobody knows how to {event}")
 
@@ -415,6 +417,15 @@ def timed_out(seconds: float, kind: str = "start_to_close") -> Answer:
     """Return an attempt that its timeout ended."""
     error = Failure(type="Timeout", message="it took too long", details={"kind": kind, "seconds": seconds})
     return Answer(status="timed_out", error=error)
+
+
+def cancel(memory: Memory, task: str, item: int) -> None:
+    """Ask one execution to stop; what only waits ends at once."""
+    one = [one for one in memory.executions.values() if one.key[::2] == (task, item) and not one.over][-1]
+    if one.status in ("requested", "scheduled", "waiting"):
+        memory.finish(one, cancelled("somebody said so"), ran=False)
+    else:
+        one.cancel_requested = True
 
 
 def place_of(text: str) -> tuple[str, int | None, int]:
