@@ -84,25 +84,8 @@ class Host:
         self.in_process = in_process
         self._actions = actions
         self._run = run
-        self.stepper = Stepper(
-            database,
-            catalog,
-            worker=self.worker,
-            lease=settings.lease,
-            soft_payload=settings.soft_payload,
-            vault=self.vault,
-            perform=performer(settings, self.vault, database.shown),
-        )
-        self.stepper.queues = frozenset(queues) if queues is not None else None
-        self.stepper.kind = kind
-        self.clock = Clock(
-            database=database,
-            root=root,
-            overdue=settings.grace + 10.0,
-            lost=max(settings.lease, 1.0),
-            in_process=in_process,
-            perform=self.stepper.perform,
-        )
+        self.stepper = self._make_stepper(catalog, queues, kind)
+        self.clock = self._make_clock()
         self._environment = {n: os.environ[n] for n in settings.pass_env if n in os.environ}
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
@@ -116,6 +99,30 @@ class Host:
         self._closing = threading.Event()
         self._first = True
         self._life = LifeLock(database, self.worker)
+
+    def _make_stepper(self, catalog: Catalog, queues: Iterable[str] | None, kind: str | None) -> Stepper:
+        stepper = Stepper(
+            self.database,
+            catalog,
+            worker=self.worker,
+            lease=self.settings.lease,
+            soft_payload=self.settings.soft_payload,
+            vault=self.vault,
+            perform=performer(self.settings, self.vault, self.database.shown),
+        )
+        stepper.queues = frozenset(queues) if queues is not None else None
+        stepper.kind = kind
+        return stepper
+
+    def _make_clock(self) -> Clock:
+        return Clock(
+            database=self.database,
+            root=self.root,
+            overdue=self.settings.grace + 10.0,
+            lost=max(self.settings.lease, 1.0),
+            in_process=self.in_process,
+            perform=self.stepper.perform,
+        )
 
     @property
     def known_queues(self) -> frozenset[str]:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from dramaturg import __version__
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.interpreter.numbers import seconds
 from dramaturg.engine.runtime import ending
@@ -94,7 +93,7 @@ def _request(given: Mapping[str, JSON]) -> httpx.Request:
         raise ValueError(f"method: {method!r:.80} is none")
     if given.get("body") is not None and "json" in given:
         raise ValueError("body and json: only one of them can be sent")
-    headers = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": f"dramaturg/{__version__}"}
+    headers = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "dramaturg"}
     content = given.get("body")
     if "json" in given:  # null is a value, too
         content = json.dumps(given["json"], ensure_ascii=False, separators=(",", ":"))
