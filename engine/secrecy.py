@@ -20,6 +20,13 @@ DEFINITIONS = Statement(
     WHERE a.ref IN (SELECT ref FROM <<rows refs | ref text>> AS x)""",
 )
 
+#: What an execution's action declares; the target is its number, or a token that begins with it.
+MAKES = Statement(
+    "makes",
+    """SELECT v.definition FROM execution e JOIN action a ON a.ref = e.action
+    JOIN workflow_revision v ON v.digest = a.current_revision WHERE e.id = :id""",
+)
+
 #: Answers that are kept; with a key nothing is asked.
 KEPT = 4096
 
@@ -35,6 +42,19 @@ class Secrecy:
     def hide(self, info: ActionInfo, values: dict[str, JSON]) -> dict[str, JSON]:
         """Return parameters in which what is declared as secret is one."""
         return hidden(values, info.parameters.secret) if info.parameters.secret else values
+
+    def hide_result(self, tx: Transaction, target: str, result: JSON) -> JSON:
+        """Return what a person says that an action has given, in which what the action declares as secret is one.
+
+        Args:
+            target: the execution's number, or a token of it.
+        """
+        number = target.partition("-")[0]
+        if not isinstance(result, dict) or not number.isascii() or not number.isdigit() or len(number) > 18:
+            return result
+        rows = tx.run(MAKES, {"id": int(number)})
+        declared = (loads(rows[0][0]).get("output") or {}) if rows else {}
+        return hidden(result, [name for name, schema in declared.items() if schema.get("secret") is True])
 
     def mark(self, info: ActionInfo, given: Mapping[str, JSON]) -> str:
         """Return what parameters are known by: a hash, a keyed one where some of them are secret."""

@@ -388,7 +388,8 @@ class Service:
 
     def _end(self, target: str, result: JSON, error: Failure | None, by: str) -> controls.Asked:
         with self.database.write() as tx:
-            asked = people.end(tx, self._encoder(), target, result, error, by=by)
+            given = self.secrecy.hide_result(tx, target, result)
+            asked = people.end(tx, self._encoder(), target, given, error, by=by)
         if asked is None:
             hint = "dramaturg show names executions, DRAMATURG_TOKEN is the token"
             raise NotFound(
@@ -397,7 +398,7 @@ class Service:
         return asked
 
     def _encoder(self) -> Encoder:
-        return Encoder(self.settings.soft_payload)
+        return Encoder(self.settings.soft_payload, self.vault)
 
     def _given(self, value: JSON, what: str) -> JSON:
         try:
