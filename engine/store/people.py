@@ -46,7 +46,7 @@ SAY = Statement(
 )
 WAITER = Statement(
     "waiter",
-    "SELECT id, run, status, task, visit, item, parked, kind FROM execution WHERE id = :id AND run IS NOT NULL",
+    "SELECT id, run, status, task, visit, item, parked, awaits, policy FROM execution WHERE id = :id AND run IS NOT NULL",
 )
 
 
@@ -81,10 +81,7 @@ def answer(tx: Transaction, encode: Encoder, run: int, task: str | None, value: 
             f"several questions are asked: {names}", hint="say which task; items are completed by number"
         )
     id, name, _, _, policy, status = rows[0]
-    schema = schema_of(loads(policy))
-    problems = schema.problems({"answer": value}) if schema is not None else []
-    if problems:
-        raise InvalidParameters(f"the answer to {name}", problems)
+    _check_answer(name, policy, value)
     if not _say(tx, encode, id, None, value, None, by):
         raise Conflict(f"the question of task {name} has just been answered, or is void", hint="")
     return Asked(target=str(id), status=status, asked=True, key=run)
@@ -99,6 +96,7 @@ def end(
         None: there is no such attempt or execution.
     Raises:
         Conflict: it does not wait for anybody.
+        InvalidParameters: it is a question, which wants another kind of answer.
     """
     id, _, nonce = target.partition("-")
     if not id.isascii() or not id.isdigit() or len(id) > 18:
@@ -106,9 +104,11 @@ def end(
     rows = tx.run(WAITER, {"id": int(id)})
     if not rows:
         return None
-    _, run, status, task, visit, item, parked, _ = rows[0]
+    _, run, status, task, visit, item, parked, awaits, policy = rows[0]
     if parked and not nonce:
         return _resolve(tx, encode, rows[0], result, error, by)
+    if awaits == "answer" and status == "waiting" and error is None:
+        _check_answer(task, policy, result)
     if not _say(tx, encode, int(id), nonce or None, result, error, by):
         place = f"execution {id} (task {task}, visit {visit}{f', item {item}' if item >= 0 else ''})"
         what = "this attempt of it is over" if nonce else f"it is {status}"
@@ -153,6 +153,14 @@ def _resolve(
     if not told:
         raise Conflict(f"somebody has said before how task {task} ended", hint="")
     return Asked(target=str(id), status=status, asked=True, key=run)
+
+
+def _check_answer(task: str, policy: str, value: JSON) -> None:
+    """Make sure that a question takes a value as its answer, whichever way it comes."""
+    schema = schema_of(loads(policy))
+    problems = schema.problems({"answer": value}) if schema is not None else []
+    if problems:
+        raise InvalidParameters(f"the answer to {task}", problems)
 
 
 def _nothing_asked(tx: Transaction, run: int, task: str | None) -> Exception:

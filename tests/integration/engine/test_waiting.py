@@ -131,6 +131,36 @@ def pending(request: ActionRequest) -> ActionOutcome:
     return ActionOutcome(status="pending")
 
 
+def test_the_question_of_an_item_is_answered_by_its_number(world: World) -> None:
+    """Several have one name together; an answer is held against the schema by this way, too."""
+    world.write(
+        votes="""
+        tasks:
+          vote:
+            action: core.ask
+            with_items: [a, b]
+            input: {prompt: "{{ item }}?", response_schema: {type: boolean}}
+            next: [{publish: [votes]}]
+        output_map: {votes: '{{ workflow.votes }}'}
+        """
+    )
+    host = world.host()
+    run_id = world.start("t.votes")
+    world.deliver(host)
+    first, second = sorted(world.service.awaits(run_id), key=lambda one: int(one["item"]))
+    assert [first["prompt"], second["prompt"]] == ["a?", "b?"]
+    with pytest.raises(Conflict, match="several questions"):
+        world.service.answer(run_id, "vote", True)
+    with pytest.raises(InvalidParameters, match="true or false"):
+        world.service.complete(str(first["execution_id"]), "perhaps")
+    announce(world, world.service.complete(str(second["execution_id"]), False).key)
+    world.deliver(host)
+    announce(world, world.service.answer(run_id, "vote", True).key)
+    world.deliver(host)
+    assert output_of(world, run_id) == {"votes": [True, False]}
+    world.verify()
+
+
 def test_a_pending_attempt_is_completed_by_its_token(world: World) -> None:
     """A failure is tried again like any; then the token of before is worth nothing."""
     tokens: list[str] = []
