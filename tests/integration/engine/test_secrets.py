@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy
 from world import World
 
+from dramaturg.engine.errors import Failure
 from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop, run_action
 from dramaturg.engine.secret import Sealed, Secret
 from dramaturg.engine.service import Service
@@ -402,3 +403,42 @@ def test_a_server_s_worker_without_a_key_says_so_and_waits_for_one_that_has_it(
     assert Secret(Sealed("x")) != "***"
     starter.close()
     keyless.close()
+
+
+def test_a_person_s_result_has_its_secrets_hidden(secretive: World) -> None:
+    """What the action declares as secret is sealed whoever says it: by token, and for a failure that waits."""
+    world = secretive
+    write(
+        world,
+        job="""
+ref: t.job
+unhandled_failure: wait
+tasks:
+  a: {action: t.login, input: {password: x-x-x}, next: [{publish: [{s: "{{ result() }}"}], do: b}]}
+  b: {action: t.login, input: {password: x-x-x}}
+output_map: {a: "{{ workflow.s }}", b: "{{ task.b.result }}"}
+""",
+    )
+    world.script = lambda request: (
+        ActionOutcome(status="pending")
+        if request.task == "a"
+        else ActionOutcome(status="failed", error=Failure(type="Boom", message=request.input["password"]))
+    )
+    host = world.host()
+    run = world.start("t.job")
+    world.deliver(host)
+    (waits,) = world.service.awaits(run)
+    asked = world.service.complete(waits["token"], {"session": MADE, "size": 1})
+    host.apply(asked.key)
+    world.deliver(host)
+    (waits,) = world.service.awaits(run)
+    assert (waits["kind"], waits["error"]["message"]) == ("person", "***")
+    asked = world.service.complete(str(waits["execution_id"]), {"session": MADE, "size": 2})
+    host.apply(asked.key)
+    world.settle(host)
+    assert world.service.describe(run)["output"] == {
+        "a": {"session": "***", "size": 1},
+        "b": {"session": "***", "size": 2},
+    }
+    assert leaks(database_text(world)) == []
+    assert leaks(shown_text(world.service)) == []
