@@ -270,8 +270,9 @@ def stop_all(turn: Turn) -> None:
 def flush(turn: Turn) -> None:
     """At the end of the inputs: tell the history of the items that ended, and let others take their place."""
     for key, fan in tuple(turn.items.items()):
-        _report(turn, key)
-        _release(turn, fan)
+        if not turn.program.tasks[fan.task].members:
+            _report(turn, key)
+            _release(turn, fan)
 
 
 def stop(turn: Turn, fan: FanOut, *, cancels: bool = False, reason: str = "") -> None:

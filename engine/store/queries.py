@@ -85,9 +85,9 @@ def find_run(tx: Transaction, run_id: str) -> Row | None:
 
 def described(tx: Transaction, row: Row) -> dict[str, JSON]:
     """Return the object that `run`, `result` and `show` print (DESIGN 9)."""
-    payloads = load_payloads(tx, row[10] or row[0], [row[7], row[8]])
-    errors = _errors(tx, row[0])
-    error = shown(row[8], payloads)
+    payloads = load_payloads(tx, row[10] or row[0], [row[7]])
+    # Of a nested run the execution's own error may be that of the task around it, which timed out, say.
+    errors, error = _errors(tx, row[0])
     if row[6] is None and row[9]:
         # It has not ended yet, but how it will is decided.
         error = loads(row[9]).get("error")
@@ -104,10 +104,12 @@ def described(tx: Transaction, row: Row) -> dict[str, JSON]:
     }
 
 
-def _errors(tx: Transaction, run: int) -> list[JSON]:
+def _errors(tx: Transaction, run: int) -> tuple[list[JSON], JSON]:
+    """Return every error of a run, in order, and the one that decided how it ended."""
     rows = tx.run(ERRORS, {"run": run})
     payloads = load_payloads(tx, run, (row[1] for row in rows))
     errors: list[JSON] = []
+    own: JSON = None
     for type, text in rows:
         data = shown(text, payloads) or {}
         if type == "task_completed":
@@ -118,7 +120,7 @@ def _errors(tx: Transaction, run: int) -> list[JSON]:
         if own and own not in errors:
             errors.append(own)
         errors.extend(data.get("errors") or [])
-    return errors
+    return errors, own
 
 
 def listed(tx: Transaction, filters: Mapping[str, Any]) -> list[dict[str, JSON]]:
