@@ -52,6 +52,12 @@ class _Everything(str):
 
 
 EVERYTHING: Final = _Everything("everything")
+#: Where the result of an actor goes by a message of Dramatiq's own; ours goes another way.
+NOWHERE: Final = False
+
+
+#: Of each thread: the errand that it is on. Of all brokers, as the hooks may change while an actor runs.
+_here = threading.local()
 
 
 class DurableTasks(Middleware):
@@ -74,7 +80,7 @@ class DurableTasks(Middleware):
         """Put the two hooks around all other middleware, and open the engine."""
         desk = self._desk = _Desk(self._settings, broker)
         others = [one for one in broker.middleware if not isinstance(one, _Reporter | _Guard)]
-        broker.middleware = [_Reporter(desk), *others, _Guard(desk)]
+        broker.middleware = [_Reporter(desk), *others, _Guard()]
         desk.open()
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
@@ -96,8 +102,6 @@ class _Desk:
         self._settings = settings.model_copy(update={"eager": False, "packs": ()})
         self._broker = broker
         self.stopping = threading.Event()
-        #: Of each thread: the errand that it is on.
-        self._current = threading.local()
         self._opening = threading.Lock()
         self._host: Host | None = None
         self._leases: Loop | None = None
@@ -162,7 +166,7 @@ class _Desk:
 
     def begin(self, execution_id: int) -> Errand | None:
         """Claim an execution for this thread; None: it is not to be had, or not now."""
-        self._current.errand = None
+        _here.errand = None
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -176,18 +180,8 @@ class _Desk:
                 self._outage.over()
                 if errand.request is None:
                     return None
-                self._current.errand = errand
+                _here.errand = errand
                 return errand
-
-    @property
-    def current(self) -> Errand | None:
-        """Return the errand of this thread."""
-        return cast("Errand | None", getattr(self._current, "errand", None))
-
-    def done(self) -> Errand | None:
-        """Return the errand of this thread, and forget it."""
-        errand, self._current.errand = self.current, None
-        return errand
 
     def refuse(self, execution_id: int, failure: Failure) -> None:
         """Fail an execution that nobody here can make."""
@@ -233,7 +227,7 @@ class _Reporter(Middleware):
         exception: BaseException | None = None,
     ) -> None:
         """Wait for the report; then the message is used up, however the actor ended."""
-        errand = self._desk.done()
+        errand, _here.errand = _current(), None
         if errand is not None:
             errand.join()
             message.failed = False
@@ -256,13 +250,12 @@ class _Reporter(Middleware):
 class _Guard(Middleware):
     """Goes with the actor's own code, inside all other middleware."""
 
-    def __init__(self, desk: _Desk) -> None:
-        self._desk = desk
-
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Let it be interrupted from here on."""
-        errand = self._desk.current
+        errand = _current()
         if errand is not None:
+            # Else Dramatiq warns of a result that is thrown away, unless the app keeps results itself.
+            message.options.setdefault("pipe_target", NOWHERE)
             errand.enter()
 
     def after_process_message(
@@ -274,18 +267,25 @@ class _Guard(Middleware):
         exception: BaseException | None = None,
     ) -> None:
         """Report how it ended."""
-        errand = self._desk.current
+        errand = _current()
         if errand is not None:
             errand.leave()
+            if message.options.get("pipe_target") is NOWHERE:
+                del message.options["pipe_target"]
             errand.end(outcome_of(errand, result, exception, _limit(broker, message)))
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """Report that another middleware has kept the actor from running."""
-        errand = self._desk.current
+        errand = _current()
         if errand is not None:
             text = "a middleware of the app skipped the message"
             errand.leave()
             errand.end(ActionOutcome(status="failed", error=Failure(type=SkipMessage.__name__, message=text)))
+
+
+def _current() -> Errand | None:
+    """Return the errand of this thread."""
+    return cast("Errand | None", getattr(_here, "errand", None))
 
 
 def _execution(message: MessageProxy) -> int | None:

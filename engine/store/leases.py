@@ -62,11 +62,12 @@ FLAGS = Statement(
     JOIN execution e ON e.id = x.id AND e.nonce = x.nonce AND e.status = 'running'""",
 )
 
-#: Given back unfinished by a worker that stops: not an attempt.
+#: Given back unfinished by a worker that stops: not an attempt. Sent at 0: a clock sends it at once, though whoever sent
+#: it first may note so only now.
 RELEASE_CLAIMS = Statement(
     "release_claims",
     f"""UPDATE execution SET status = 'requested', nonce = NULL, worker = NULL, lease_until = NULL, deadline_at = NULL,
-        started_at = NULL, sent_at = NULL, created_at = :now
+        started_at = NULL, sent_at = 0, created_at = :now
     WHERE id IN (SELECT e.id FROM execution e JOIN <<rows claims | id bigint, nonce text>> AS x
         ON x.id = e.id AND x.nonce = e.nonce WHERE e.status = 'running') RETURNING id, queue, priority, {ACTOR}""",
 )
