@@ -64,6 +64,7 @@ class ActionRequest:
     #: Seconds between heartbeats, and from the start to the first one; None: no limit.
     heartbeat_timeout: float | None = None
     #: Called for each heartbeat and progress, from any thread, one at a time; what it raises is logged and dropped.
+    #: Of what a process said between two looks at its control file (0.2 to 1 s) only the last comes, as one.
     on_beat: Callable[[Beat], None] | None = None
 
 

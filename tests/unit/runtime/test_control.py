@@ -339,6 +339,16 @@ def test_looks_are_as_often_as_heartbeats_are_due(open_control):
     assert control.next_look - time.monotonic() <= 0.1
 
 
+def test_what_was_written_in_time_is_heard_in_time(open_control, heard, until):
+    """Before a process is called silent its file is looked at once more."""
+    control, file = open_control(heartbeat_timeout=0.05)
+    append(file, '{"heartbeat": 1}\n')
+    until(control.pulse.silent)
+    assert not control.silent()
+    assert heard == [Beat(heartbeat=True, details=1)]
+    until(control.silent)
+
+
 def test_an_error_in_on_beat_is_not_the_actions(pack, caplog):
     """It is logged."""
 
