@@ -34,13 +34,13 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def service(
+def cast(
     request: pytest.FixtureRequest,
     library: Library,
     tmp_path_factory: pytest.TempPathFactory,
     new_postgres_database: Callable[[], AbstractContextManager[str]],
     redis_url: str,
-) -> Iterator[Service]:
+) -> Iterator[Cast]:
     """One backend on which every run is under way."""
     database, eager = request.param
     given: dict[str, Any] = {"eager": eager, "packs": (library.folder,)}
@@ -59,14 +59,16 @@ def service(
         cast = Cast(client, [case for case in CHOSEN if case.pack in library.packs])
         ending.enter_context(cast.working())
         cast.start()
-        yield client.service
+        yield cast
     assert our_threads() == []
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=str(case)) for case in CHOSEN])
-def test_real_workers_do_what_the_case_says(case: Case, library: Library, service: Service) -> None:
+def test_real_workers_do_what_the_case_says(case: Case, library: Library, cast: Cast) -> None:
     """The same path, outcome, output and errors; and `replay` equals the tables."""
     assert library.problems.get(case.pack, []) == []
+    service = cast.service
+    assert cast.left[case.pack] == []
     service.wait(case.run_id, PATIENCE)
     assert differences(case.expect, seen(service, case), exact_time=False) == []
     assert service.verify(case.run_id) == []

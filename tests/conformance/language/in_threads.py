@@ -37,6 +37,8 @@ class Cast:
         self.client = client
         self.service = client.service
         self.cases = {case.pack: case for case in cases}
+        #: What has not happened yet, by the pack of its case.
+        self.left = {case.pack: list(case.events) for case in cases}
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -57,21 +59,20 @@ class Cast:
         for case in self.cases.values():
             ref = f"{case.pack}.{case.start.removeprefix('t.')}"
             self.client.start(ref, dict(case.parameters), id=case.run_id)
-        left = [(case, event) for case in self.cases.values() for event in case.events]
-        until(lambda: not self._happen(left))
+        deadline = time.monotonic() + PATIENCE / 2
+        while self._happen() and time.monotonic() < deadline:
+            time.sleep(LOOK)
 
-    def _happen(self, left: list[tuple[Case, Any]]) -> bool:
+    def _happen(self) -> bool:
         """Let what can happen now happen, for each case in its order; say whether something is left."""
-        blocked: set[str] = set()
-        for case, event in tuple(left):
-            if case.pack not in blocked and has_come(self.service, case.run_id, event):
-                key = happen(self.service, case.run_id, event)
+        for case in self.cases.values():
+            left = self.left[case.pack]
+            while left and has_come(self.service, case.run_id, left[0]):
+                key = happen(self.service, case.run_id, left[0])
                 if key is not None:
                     self.client.courier.tell(key)
-                left.remove((case, event))
-            else:
-                blocked.add(case.pack)
-        return bool(left)
+                del left[0]
+        return any(self.left.values())
 
     # -- attempts ------------------------------------------------------------------------------------------
 
@@ -80,6 +81,9 @@ class Cast:
         act = case.script.act(request.task, request.visit, request.item, request.attempt)
         if case.ends:
             self._wait_for_turn(case, request)
+        if act.takes:
+            # Whoever does something while it runs comes in time.
+            until(lambda: not any(event.state == "runs" for event in self.left[case.pack]))
         if act.status == "hangs" or act.takes:
             seconds, kind = limit_of(act, request.timeout, request.heartbeat_timeout)
             if stop.wait(min(seconds, PATIENCE)):
