@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from uuid_utils import uuid4
 
 from dramaturg.engine import failpoints
-from dramaturg.engine.errors import JSON, Failure, Unreachable
+from dramaturg.engine.errors import JSON, Failure, InternalError, Unreachable
 from dramaturg.engine.interpreter.advance import advance, reads
 from dramaturg.engine.interpreter.commands import Decision
 from dramaturg.engine.interpreter.state import Input, Need, Started
@@ -46,9 +46,6 @@ from dramaturg.engine.store.vault import NoKey, Vault
 from dramaturg.engine.store.view import RunRow, RunView, load_inputs, load_payloads, lock_run
 
 log = logging.getLogger("dramaturg.step")
-
-#: How often `advance` may ask for more before something must be wrong.
-MAX_NEEDS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,16 +320,15 @@ class Stepper:
         entropy = os.urandom(16)
         try:
             view.load(reads(program, inputs))
-            for _ in range(MAX_NEEDS):
-                decision = advance(program, row.state, view, inputs, iso(now), entropy)
-                if not isinstance(decision, Need):
-                    return decision
+            while isinstance(decision := advance(program, row.state, view, inputs, iso(now), entropy), Need):
+                if not decision.keys - view.keys():
+                    raise InternalError(f"the interpreter asks again for {sorted(map(str, decision.keys))}")
                 view.load(decision.keys)
+            return decision
         except (Unreachable, failpoints.FailpointHit):
             raise
         except Exception as error:
             raise _AdvanceFailed(traceback.format_exc(limit=-6)) from error
-        raise _AdvanceFailed(f"the interpreter asked for more {MAX_NEEDS} times")
 
     def _step(self, row: RunRow, saved: Saved, next_nonce: str | None, again: bool) -> Step:
         follow = None

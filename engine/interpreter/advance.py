@@ -19,6 +19,7 @@ So applying two inputs at once is the same as applying one after the other, save
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from dramaturg.engine.errors import JSON, Failure, InternalError
@@ -84,7 +85,7 @@ def advance(
         items.flush(turn)
         _postpone(turn)
     except Missing as missing:
-        return Need(missing.keys)
+        return Need(missing.keys | _ahead(turn, missing.keys))
     return turn.decision()
 
 
@@ -253,6 +254,33 @@ def reads(program: Program, inputs: Sequence[Input]) -> frozenset[Key]:
             case _:
                 keys.update(_closing_keys(program))
     return frozenset(keys)
+
+
+#: How many tasks ahead of a task that must be read are read with it.
+AHEAD = 50
+
+
+def _ahead(turn: Turn, missing: frozenset[Key]) -> frozenset[Key]:
+    """Return what is likely to be asked for next, so that a hundred junctions in a row are not a hundred questions.
+
+    What the tasks need that have a token, or that come after one which must be read; nothing that is in the view.
+    """
+    first = [str(key[1]) for key in missing if key[0] == "task"] + [token.task for token in turn.queue]
+    seen = dict.fromkeys(name for name in first if name in turn.program.tasks)
+    todo = deque(seen)
+    while todo and len(seen) < AHEAD + len(first):
+        task = turn.program.tasks[todo.popleft()]
+        followers = [name for transition in task.next for name in transition.targets]
+        new = [name for name in (*task.members, *followers) if name not in seen]
+        seen.update(dict.fromkeys(new))
+        todo.extend(new)
+    keys: set[Key] = set()
+    for name in seen:
+        task = turn.program.tasks[name]
+        keys.update(
+            (("task", name), *action_keys(task), *first_keys(task.entry_reads), *first_keys(task.exit_reads))
+        )
+    return frozenset(key for key in keys if key not in turn.view)
 
 
 def _started_keys(program: Program) -> Iterator[Key]:

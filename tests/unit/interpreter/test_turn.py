@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
-from driver import program
+from driver import ends, play, program
 
 from dramaturg.engine.interpreter.memory import OPENING
 from dramaturg.engine.interpreter.state import UNSET, Closing, JoinRound, Lineage, RunState, TaskState
@@ -82,3 +83,23 @@ def test_the_decision_has_only_what_changed():
     one.task("a")
     decision = one.decision()
     assert (decision.run, decision.events, decision.tasks, decision.variables) == (RUNNING, (), (), {})
+
+
+def test_junctions_in_a_row_are_few_questions():
+    """A task that is far away is read with those before it, however many there are."""
+    names = [f"j{number}" for number in range(180)]
+    lines = [f"  {a}: {{action: null, next: [{{do: {b}}}]}}" for a, b in itertools.pairwise(names)]
+    text = "\n".join(["tasks:", "  first: {next: [{do: j0}]}", *lines, f"  {names[-1]}: {{action: null}}"])
+    memory = play(text)
+    assert len(ends(memory)) == 181
+    assert memory.needs < 12
+
+
+def test_a_junction_with_many_targets_is_few_questions():
+    """Each target may have an action of its own."""
+    targets = "\n".join(f"  t{number}: {{action: pack.a{number}}}" for number in range(100))
+    names = ", ".join(f"t{number}" for number in range(100))
+    text = f"tasks:\n  first: {{next: [{{do: j}}]}}\n  j: {{action: null, next: [{{do: [{names}]}}]}}\n{targets}\n"
+    memory = play(text)
+    assert len(ends(memory)) == 102
+    assert memory.needs < 6
