@@ -135,9 +135,13 @@ def seen_of(memory: Memory, order: Order) -> Seen:
     for event in memory.events("task_completed"):
         one = memory.executions[str(event.task), event.visit or 0, NO_ITEM]
         rows = memory.rows(one.made.task, one.made.visit)
-        result = [row.result for row in rows] if one.made.kind == "fanout" else one.result
         facts["visits"].append(one.key[:2])
-        facts[f"{event.task} {event.visit}"] = (one.status, _type(one.error), attempts.get(one.key), result)
+        facts[f"{event.task} {event.visit}"] = (
+            one.status,
+            _type(one.error),
+            attempts.get(one.key),
+            result_of(memory, one),
+        )
         for row in rows:
             ended = (row.status, _type(row.error), attempts.get(row.key, 0), row.result)
             facts[f"{event.task} {event.visit} item {row.made.item}"] = ended
@@ -145,6 +149,16 @@ def seen_of(memory: Memory, order: Order) -> Seen:
         facts[f"latest {name}"] = (task.visits, task.status, task.attempts)
     facts["visits"].sort()
     return Seen(facts, order.trace)
+
+
+def result_of(memory: Memory, one: Execution) -> Any:
+    """Return the result of a visit: a list of its items', a map of those of the tasks inside, or its own."""
+    if one.made.kind == "fanout":
+        return [row.result for row in memory.rows(one.made.task, one.made.visit)]
+    if one.made.kind == "parallel":
+        members = memory.program.tasks[one.made.task].members
+        return {name: result_of(memory, memory.executions[name, one.made.visit, NO_ITEM]) for name in members}
+    return one.result
 
 
 def _attempts(memory: Memory) -> dict[tuple[str, int, int], int]:

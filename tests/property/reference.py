@@ -7,12 +7,12 @@ its plainest spelling, and knows of the engine nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from plain_expressions import Fault, holds, render
-from scripts import KINDS, Ending, Order, Place, Script
+from reference_starting import NotStarted, Starting
+from reference_state import DONE_WAITING, Token, Visit, Work, at_once, highest, seconds, words
+from scripts import Ending
 
 COMMANDS = ("fail", "noop", "continue", "succeed")
 #: Errors that are never tried again (LANGUAGE 4).
@@ -21,98 +21,12 @@ FINAL = ("UnknownAction", "InvalidInput", "LeaseLost")
 LOST = 3
 
 
-@dataclass
-class Token:
-    """What a transition puts on a task."""
-
-    task: str
-    origin: str | None = None
-    #: How many rounds of each join lie in its past.
-    past: dict[str, int] = field(default_factory=dict)
-    #: It was put beside a `fail`, or follows from one that was.
-    spared: bool = False
-
-
-@dataclass(eq=False)
-class Work:
-    """What somebody does for a visit: the visit's own work, or one of its items."""
-
-    visit: Visit
-    item: int
-    #: held (an item whose turn has not come), delayed, requested, running, waiting, returned; then an outcome.
-    status: str
-    input: dict[str, Any] = field(default_factory=dict)
-    attempt: int = 1
-    lost: int = 0
-    due: float | None = None
-    result: Any = None
-    error: dict[str, Any] | None = None
-    stop: bool = False
-    #: How the attempt that has returned ended.
-    ending: Ending | None = None
-
-    @property
-    def place(self) -> Place:
-        return self.visit.task, self.visit.number, self.item, self.attempt
-
-    @property
-    def over(self) -> bool:
-        return self.status in ("succeeded", "failed", "timed_out", "cancelled", "skipped")
-
-
-@dataclass(eq=False)
-class Visit:
-    """One visit of a task."""
-
-    task: str
-    number: int
-    token: Token
-    status: str | None = None
-    attempts: int = 0
-    result: Any = None
-    error: dict[str, Any] | None = None
-    works: list[Work] = field(default_factory=list)
-    fans_out: bool = False
-    #: No further item is started.
-    stopped: bool = False
-    concurrency: int | None = None
-
-
-class NotStarted(Exception):
-    """A task that cannot be started: a failure of that task."""
-
-    def __init__(self, type: str) -> None:
-        self.type = type
-
-
-class Run:
+class Run(Starting):
     """One run, from its start to its end.
 
     Args:
         flow: the workflow as data: `tasks` is a map, `next` a list, `publish` a list of maps and names, `do` a list.
     """
-
-    def __init__(self, flow: Mapping[str, Any], script: Script, parameters: Mapping[str, Any]) -> None:
-        self.flow, self.script, self.parameters = flow, script, dict(parameters)
-        self.tasks: dict[str, dict[str, Any]] = {name: task or {} for name, task in flow["tasks"].items()}
-        self.order = Order(script)
-        self.variables: dict[str, Any] = {}
-        self.visits: list[Visit] = []
-        self.completed: list[Visit] = []
-        #: [{"task", "round", "arrived", "past", "spared", "fired"}]
-        self.rounds: list[dict[str, Any]] = []
-        self.tokens: list[Token] = []
-        self.inbox: list[Callable[[], None]] = []
-        self.elapsed = 0.0
-        self.deadline: float | None = None
-        #: (status, error), once it is decided how the run ends.
-        self.closing: tuple[str, Any] | None = None
-        #: Nothing is spared any more.
-        self.all_stops = False
-        self.over = False
-        self.status, self.error = "", None
-        self.errors: list[Any] = []
-        self.output: dict[str, Any] = {}
 
     # --- the world -------------------------------------------------------------------------------------------
 
@@ -151,6 +65,8 @@ class Run:
     def move_time(self) -> None:
         """Go to the next moment at which something is due."""
         dues = [work.due for work in self.open() if work.due is not None]
+        late = [visit for visit in self.visits if visit.status is None and visit.deadline is not None]
+        dues += [visit.deadline for visit in late if visit.deadline is not None]
         if self.deadline is not None:
             dues.append(self.deadline)
         if not dues:
@@ -159,6 +75,10 @@ class Run:
         if self.deadline is not None and self.deadline <= self.elapsed:
             self.deadline = None
             self.inbox.append(self.times_out)
+        for visit in late:
+            if visit.deadline is not None and visit.deadline <= self.elapsed:
+                visit.deadline = None
+                self.inbox.append(lambda visit=visit: self.visit_times_out(visit))
         for work in self.open():
             if work.due is not None and work.due <= self.elapsed:
                 work.due = None
@@ -180,7 +100,9 @@ class Run:
         """Put tokens on their tasks, first come, first served; then see whether the run is over."""
         while self.tokens:
             token = self.tokens.pop(0)
-            if self.may_go_on(token):
+            if token.group is not None:
+                self.enter_member(token, token.group)
+            elif self.may_go_on(token):
                 self.arrive(token)
         if not self.over and all(visit.status is not None for visit in self.visits):
             self.end()
@@ -201,21 +123,19 @@ class Run:
             return
         if "timeout" in self.flow:
             self.deadline = float(self.flow["timeout"])
-        for name in self.tasks:
+        for name in self.outer:
             if name in self.flow["start"] if "start" in self.flow else not self.before(name):
                 self.tokens.append(Token(name))
-
-    def before(self, task: str) -> list[str]:
-        """Return the distinct tasks that have a transition to a task."""
-        return [
-            name
-            for name, one in self.tasks.items()
-            if any(task in transition.get("do", []) for transition in one.get("next", []))
-        ]
 
     def times_out(self) -> None:
         """The run's own timeout: everything ends, what was spared too."""
         self.close("timed_out", {"type": "Timeout"}, everything=True)
+
+    def visit_times_out(self, visit: Visit) -> None:
+        """A visit's `total_timeout`: it ends so, whatever its attempts, items or tasks inside say."""
+        if visit.status is None:
+            visit.late = True
+            self.stop(visit, running=True)
 
     def close(self, status: str, error: Any, *, everything: bool = False, running: bool = False) -> None:
         """Decide how the run ends, if that is not decided; nothing new starts from now on (LANGUAGE 5).
@@ -236,6 +156,9 @@ class Run:
     def stop(self, visit: Visit, running: bool) -> None:
         """Start nothing more of a visit, cancel what waits, and what runs where that is wanted."""
         visit.stopped = True
+        for inner in list(visit.inside):
+            if inner.status is None:
+                self.stop(inner, running)
         for work in visit.works:
             if work.status == "held":
                 work.status, work.error = "skipped", None
@@ -298,87 +221,44 @@ class Run:
             self.enter(Token(token.task, past=past, spared=one["spared"]))
 
     def enter(self, token: Token) -> None:
-        """Begin a visit: it is skipped, ends at once, or becomes work."""
-        task = self.tasks[token.task]
+        """Begin the next visit of a task, unless there were too many."""
         number = len(self.visits_of(token.task)) + 1
         if number > self.flow.get("limits", {}).get("visits", 10_000):
             self.close("failed", {"type": "LimitExceeded", "task": token.task, "visit": number})
             return
-        visit = Visit(token.task, number, token)
+        self.begin(Visit(token.task, number, token))
+
+    def enter_member(self, token: Token, group: Visit) -> None:
+        """Begin a visit inside a parallel task: it has that one's number; once others had to stop it is skipped."""
+        visit = Visit(token.task, group.number, token)
+        group.inside.append(visit)
+        if self.may_go_on(token) and not group.stopped:
+            self.begin(visit)
+        else:
+            visit.held = True
+            self.visits.append(visit)
+            self.complete(visit, "skipped", None, None)
+
+    def begin(self, visit: Visit) -> None:
+        """Begin a visit: it is skipped, ends at once, or becomes work."""
+        task = self.tasks[visit.task]
         try:
-            ends = self.prepare(visit, task)
+            ends, error = self.prepare(visit, task), None
         except Fault:
-            self.visits.append(visit)
-            self.complete(visit, "failed", None, self.failure(visit, "ExpressionError"))
-            return
-        except NotStarted as error:
-            self.visits.append(visit)
-            self.complete(visit, "failed", None, self.failure(visit, error.type))
-            return
+            ends, error = "failed", self.failure(visit, "ExpressionError")
+        except NotStarted as problem:
+            ends, error = "failed", self.failure(visit, problem.type)
         self.visits.append(visit)
         if ends is not None:
-            self.complete(visit, ends, [] if visit.fans_out else None, None)
+            self.complete(visit, ends, [] if visit.fans_out and error is None else None, error)
+        elif "tasks" in task:
+            self.tokens += [
+                Token(name, visit.task, visit.token.past, visit.token.spared, visit) for name in task["tasks"]
+            ]
         elif visit.fans_out:
             self.begin_items(visit)
         else:
-            self.let_start(visit.works[0], seconds(self.render_own(visit, task.get("delay", 0))))
-
-    def prepare(self, visit: Visit, task: dict[str, Any]) -> str | None:
-        """Render everything of a task; return an outcome if nobody has to work on it."""
-        if not holds(task.get("when"), self.names()):
-            return "skipped"
-        if "with_items" in task:
-            return self.prepare_items(visit, task)
-        if task.get("action") is None:
-            return "succeeded"
-        self.prepare_action(task)
-        visit.works = [Work(visit, -1, "held", self.render_input(task))]
-        return None
-
-    def prepare_items(self, visit: Visit, task: dict[str, Any]) -> str | None:
-        items = render(task["with_items"], self.names())
-        if not isinstance(items, list):
-            raise NotStarted("ExpressionError")
-        visit.fans_out = True
-        self.prepare_action(task)
-        if "concurrency" in task:
-            visit.concurrency = self.render_own(visit, task["concurrency"])
-        if "batch_size" in task:
-            size = self.render_own(visit, task["batch_size"])
-            items = [items[first : first + size] for first in range(0, len(items), size)]
-        for index, item in enumerate(items):
-            work = Work(visit, index, "held")
-            visit.works.append(work)
-            try:
-                work.input = self.render_input(task, item=item, index=index)
-            except (Fault, NotStarted) as error:
-                type = "ExpressionError" if isinstance(error, Fault) else error.type
-                work.attempt, work.error = 0, self.failure(visit, type, index)
-        return None if items else "succeeded"
-
-    def prepare_action(self, task: dict[str, Any]) -> None:
-        if task["action"] != "core.sleep" and KINDS.get(task["action"]) is None:
-            raise NotStarted("UnknownAction")
-        for number in ("delay", "timeout"):
-            render(task.get(number), self.names())
-        for number in ("count", "delay"):
-            render(task.get("retry", {}).get(number), self.names())
-
-    def render_input(self, task: dict[str, Any], **more: Any) -> dict[str, Any]:
-        """Return a task's input; what the one action that declares parameters does not allow is refused."""
-        given = render(task.get("input", {}), self.names(**more))
-        n = given.get("n")
-        if task["action"] == "t.strict" and (
-            set(given) != {"n"} or not isinstance(n, int) or isinstance(n, bool)
-        ):
-            raise NotStarted("InvalidInput")
-        return given
-
-    def render_own(self, visit: Visit, value: Any) -> Any:
-        return render(value, self.names())
-
-    def visits_of(self, task: str) -> list[Visit]:
-        return [visit for visit in self.visits if visit.task == task]
+            self.let_start(visit.works[0], seconds(self.render_own(task.get("delay", 0))))
 
     def let_start(self, work: Work, delay: float) -> None:
         """Let work start now, or after a delay; a sleep waits by itself."""
@@ -403,8 +283,10 @@ class Run:
         if status != "succeeded":
             type = type or {"timed_out": "Timeout", "cancelled": "Cancelled"}.get(status, "Error")
             error = self.failure(visit, type, work.item, work.attempt)
-        if self.may_go_on(visit.token) and not (
-            visit.stopped and task.get("on_item_failure") == "cancel_started"
+        if visit.late and not visit.fans_out:
+            status, error = "timed_out", self.failure(visit, "Timeout", work.item, work.attempt)
+        if self.may_go_on(visit.token) and not any(
+            self.is_called_off(one) for one in (visit, *self.around(visit))
         ):
             try:
                 delay = self.again_after(work, task, ending, status, error)
@@ -422,6 +304,12 @@ class Run:
         else:
             visit.attempts = work.attempt
             self.complete(visit, status, work.result, error)
+
+    def is_called_off(self, visit: Visit) -> bool:
+        """Nothing of it is tried again: its time is over, or another failure cancels what has started."""
+        return visit.late or (
+            visit.stopped and self.tasks[visit.task].get("on_item_failure") == "cancel_started"
+        )
 
     def again_after(
         self, work: Work, task: dict[str, Any], ending: Ending, status: str, error: dict[str, Any] | None
@@ -495,19 +383,49 @@ class Run:
             return
         seen = [work.status for work in visit.works]
         visit.attempts = max((work.attempt for work in visit.works if work.status != "skipped"), default=0)
-        if all(one == "succeeded" for one in seen):
-            status = "succeeded"
-        elif "failed" not in seen and "timed_out" not in seen and not self.may_go_on(visit.token):
-            status = "cancelled"
-        else:
-            status = "timed_out" if "timed_out" in seen and "failed" not in seen else "failed"
-        errors = [work.error for work in visit.works if work.error is not None]
-        weights = {"Timeout": 1, "Cancelled": 2}
-        type = min((one["type"] for one in errors), key=lambda one: weights.get(one, 0), default="Cancelled")
-        error = self.failure(visit, type)
-        self.complete(
-            visit, status, [work.result for work in visit.works], None if status == "succeeded" else error
+        self.complete_together(
+            visit, seen, [work.error for work in visit.works], [work.result for work in visit.works]
         )
+
+    def complete_together(self, visit: Visit, seen: list[str], errors: list[Any], result: Any) -> None:
+        """Items, or tasks inside, have all ended: their outcomes and errors make one."""
+        if visit.late:
+            self.complete(visit, "timed_out", result, self.failure(visit, "Timeout"))
+            return
+        if all(one == "succeeded" for one in seen):
+            self.complete(visit, "succeeded", result, None)
+            return
+        stopped = any(one.stopped for one in self.around(visit)) or not self.may_go_on(visit.token)
+        if "failed" in seen or "timed_out" in seen:
+            status = "failed" if "failed" in seen else "timed_out"
+        else:
+            status = "cancelled" if stopped else "failed"
+        weights = {"Timeout": 1, "Cancelled": 2}
+        types = [error["type"] for error in errors if error is not None]
+        otherwise = "Cancelled" if status == "cancelled" else "Failed"
+        type = min(types, key=lambda one: weights.get(one, 0), default=otherwise)
+        self.complete(visit, status, result, self.failure(visit, type))
+
+    def member_ended(self, group: Visit) -> None:
+        """A task inside has ended: the others may have to stop, or all have ended."""
+        task = self.tasks[group.task]
+        policy = task.get("on_item_failure", "finish_started")
+        bad = any(one.status in ("failed", "timed_out", "cancelled") for one in group.inside)
+        if bad and policy != "run_all" and not group.stopped:
+            group.stopped = True
+            if policy == "cancel_started":
+                self.stop(group, running=True)
+        ended = len(group.inside) == len(task["tasks"]) and all(
+            one.status is not None for one in group.inside
+        )
+        if ended and group.status is None:
+            # One that its own `when` has skipped has done what it should.
+            seen = [
+                "succeeded" if one.status == "skipped" and not one.held else one.status or ""
+                for one in group.inside
+            ]
+            results = {one.task: one.result for one in group.inside}
+            self.complete_together(group, seen, [one.error for one in group.inside], results)
 
     # --- completion ------------------------------------------------------------------------------------------
 
@@ -517,6 +435,9 @@ class Run:
         self.completed.append(visit)
         if error is not None:
             self.errors.append(error)
+        if visit.token.group is not None:
+            self.member_ended(visit.token.group)
+            return
         if not self.may_go_on(visit.token):
             return
         before = dict(self.variables)
@@ -544,82 +465,13 @@ class Run:
 
     def fire(self, visit: Visit) -> list[list[str]]:
         """Return the targets of each transition that fires; their publishes are applied."""
+        said = words(visit.status, visit.result, visit.error)
         fired = []
         for transition in self.tasks[visit.task].get("next", []):
-
-            def names() -> dict[str, Any]:
-                return self.names(**words(visit.status, visit.result, visit.error))
-
-            if not holds(transition.get("when"), names()):
+            if not holds(transition.get("when"), self.names(**said)):
                 continue
             for one in transition.get("publish", []):
-                for name, value in {one: visit.result}.items() if isinstance(one, str) else one.items():
-                    self.variables[name] = value if isinstance(one, str) else render(value, names())
+                for name, value in {one: "{{ result() }}"}.items() if isinstance(one, str) else one.items():
+                    self.variables[name] = render(value, self.names(**said))
             fired.append(list(transition.get("do", [])))
         return fired
-
-    # --- names -----------------------------------------------------------------------------------------------
-
-    def names(self, **more: Any) -> dict[str, Any]:
-        """Return what expressions can name (LANGUAGE 7); `more` goes first, bare variables last."""
-        tasks = {name: self.describe(name) for name in self.tasks}
-        return {
-            **self.variables,
-            "workflow": self.variables,
-            "parameters": self.parameters,
-            "task": tasks,
-            **more,
-        }
-
-    def describe(self, task: str) -> dict[str, Any]:
-        """Return `task.<name>`: the latest visit; nulls where there is none (LANGUAGE is silent)."""
-        if not self.visits_of(task):
-            return {"status": None, "result": None, "error": None, "attempts": 0, "visit": 0, "items": None}
-        visit = self.visits_of(task)[-1]
-        return {
-            "status": visit.status or "running",
-            "result": visit.result,
-            "error": visit.error,
-            "attempts": visit.attempts,
-            "visit": visit.number,
-            "items": [{"status": w.status, "result": w.result, "error": w.error} for w in visit.works],
-        }
-
-    def failure(self, visit: Visit, type: str, item: int = -1, attempt: int | None = None) -> dict[str, Any]:
-        """Return an error object, without its message."""
-        place = {"type": type, "task": visit.task, "visit": visit.number}
-        place |= {} if item < 0 else {"item": item}
-        return place | ({} if attempt is None else {"attempt": attempt})
-
-
-DONE_WAITING = Ending("succeeded", {})
-
-
-def at_once(task: dict[str, Any]) -> str:
-    """Return what becomes of work that may start: a nested run starts, other work waits for a worker."""
-    return "running" if KINDS[task["action"]] == "workflow" else "requested"
-
-
-def words(status: str | None, result: Any, error: Any) -> dict[str, Any]:
-    """Return the words about what just completed."""
-    outcomes = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
-    said: dict[str, Any] = {word: (lambda word=word: word == status) for word in outcomes}
-    return said | {
-        "completed": lambda: True,
-        "always": lambda: True,
-        "result": lambda: result,
-        "error": lambda: error,
-    }
-
-
-def highest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """Return the higher count of each join."""
-    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
-
-
-def seconds(value: Any) -> float:
-    """Return a duration: seconds, or a text such as "5m"."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    if isinstance(value, str):
-        return float(value[:-1]) * units[value[-1]]
-    return float(value)

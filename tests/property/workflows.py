@@ -6,6 +6,7 @@ from typing import Any
 
 from comparison import Case
 from hypothesis import strategies as st
+from reference_state import every_task
 from scripts import Ending, Script
 
 from dramaturg.engine.errors import DefinitionError
@@ -90,9 +91,14 @@ ITEMS = st.fixed_dictionaries(
     {"with_items": ITEM_LISTS},
     optional={
         "concurrency": st.sampled_from([1, 2, 5, "{{ parameters.p }}"]),
+        "batch_size": st.sampled_from([1, 2, "{{ parameters.p }}"]),
         "on_item_failure": st.sampled_from(["finish_started", "run_all", "cancel_started"]),
     },
 )
+
+
+#: Never the moment at which something else is due.
+LIMITS = st.sampled_from([0.5, 1.5, 2.5])
 
 
 @st.composite
@@ -107,9 +113,13 @@ def works(draw: st.DrawFn, risky: bool = True) -> dict[str, Any]:
     if kind == "core.sleep":
         return {**task, "input": {"seconds": draw(st.integers(1, 3))}}
     if kind == "items":
-        task["action"] = draw(st.sampled_from(["t.work", "t.work", "t.nested"]))
+        task["action"] = draw(st.sampled_from(["t.work", "t.work", "t.nested", "core.sleep"]))
         task |= draw(ITEMS)
-        if task["action"] == "core.sleep":
+        if task["action"] != "core.sleep" and draw(one_in(5)):
+            # Two names for each item, some of which are pairs.
+            task |= {"with_items": "v, w in [[1, 2], [n, x], parameters.p]", "input": {"v": "{{ w }}"}}
+            task.pop("batch_size", None)
+        elif task["action"] == "core.sleep":
             task["input"] = {"seconds": "{{ index + 1 }}"}
         elif risky and draw(one_in(4)):
             task |= {
@@ -120,7 +130,23 @@ def works(draw: st.DrawFn, risky: bool = True) -> dict[str, Any]:
         task["input"] = {"n": draw(st.sampled_from(["{{ n }}", "{{ default(x, 1) }}", "{{ x.n }}"]))}
     if task["action"] != "core.sleep":
         task |= _some(draw, retry=(RETRIES, 3), on_lost=(st.just("fail"), 8))
-    return task | _some(draw, delay=(st.integers(1, 2), 6))
+    return task | _some(draw, delay=(st.integers(1, 2), 6), total_timeout=(LIMITS, 8))
+
+
+@st.composite
+def groups(draw: st.DrawFn, name: str, depth: int = 2) -> dict[str, Any]:
+    """Return a parallel task: what is inside is called as it is, with a number behind."""
+    inner: dict[str, Any] = {}
+    for number in range(1, draw(st.integers(1, 3)) + 1):
+        one = f"{name}{number}"
+        inner[one] = draw(groups(one, depth - 1)) if depth and draw(one_in(6)) else draw(works())
+        inner[one] |= _some(draw, when=(st.sampled_from(["{{ n > 0 }}", "{{ x }}", False]), 8))
+    policy = (st.sampled_from(["run_all", "cancel_started"]), 2)
+    return {
+        "type": "parallel",
+        "tasks": inner,
+        **_some(draw, on_item_failure=policy, total_timeout=(LIMITS, 8)),
+    }
 
 
 def _some(draw: st.DrawFn, **given: tuple[st.SearchStrategy[Any], int]) -> dict[str, Any]:
@@ -132,7 +158,7 @@ def _some(draw: st.DrawFn, **given: tuple[st.SearchStrategy[Any], int]) -> dict[
 def flows(draw: st.DrawFn, most: int = 9) -> dict[str, Any]:
     """Return a workflow that the parser may yet refuse for a join that nobody can meet."""
     names = list(NAMES[: draw(st.integers(2, most))])
-    tasks = {name: draw(works()) for name in names}
+    tasks = {name: draw(groups(name)) if draw(one_in(8)) else draw(works()) for name in names}
     edges: dict[str, list[tuple[str, bool]]] = {name: [] for name in names}
     for index, name in enumerate(names[1:], 1):
         for _ in range(draw(st.sampled_from([1, 1, 1, 2, 2, 3, 0]))):
@@ -201,7 +227,7 @@ def _transitions(draw: st.DrawFn, edges: list[tuple[str, bool]]) -> list[dict[st
 def scripts(draw: st.DrawFn, flow: dict[str, Any]) -> Script:
     """Return how the world behaves towards a workflow."""
     endings: dict[str, list[Ending]] = {}
-    for name, task in flow["tasks"].items():
+    for name, task in every_task(flow["tasks"]):
         if task.get("action") in (None, "core.sleep", "t.missing"):
             continue
         kinds = NESTED if task["action"] == "t.nested" else [*ENDINGS, Ending("lost")]
