@@ -149,16 +149,28 @@ def no_proxies(monkeypatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@contextmanager
+def serving(context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve, with TLS if there is a context; the server's address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.handle_error = lambda *_: None  # a client that goes is no error to be shown
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The address of a server."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
-        serving.daemon_threads = True
-        thread = threading.Thread(target=serving.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{serving.server_port}"
-        serving.shutdown()
-        thread.join()
+    with serving() as url:
+        yield url
 
 
 @contextmanager
@@ -171,10 +183,11 @@ def peer(talk: Callable[[socket.socket], object]) -> Iterator[str]:
             with connection:
                 talk(connection)
 
-        thread = threading.Thread(target=main)
+        thread = threading.Thread(target=main, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         thread.join(20)
+        assert not thread.is_alive()
 
 
 def run(
@@ -425,21 +438,13 @@ def own_certificate(tmp_path) -> Path:
 
 def test_a_certificate_is_checked(own_certificate):
     """Unless it is said that it need not be."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(own_certificate)
-        serving.socket = context.wrap_socket(serving.socket, server_side=True)
-        serving.handle_error = lambda *_: None  # a client that does not want it is no error to be shown
-        thread = threading.Thread(target=serving.serve_forever, args=(0.02,))
-        thread.start()
-        url = f"https://127.0.0.1:{serving.server_port}"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own_certificate)
+    with serving(context) as url:
         error = failure(run(url))
-        fine = run(url, verify=False)
-        serving.shutdown()
-        thread.join()
+        assert ok(run(url, verify=False))["status"] == 200
     assert error.type == "ConnectError"
     assert "CERTIFICATE_VERIFY_FAILED" in error.message
-    assert ok(fine)["status"] == 200
 
 
 def test_a_server_that_knows_no_tls(server):
@@ -469,7 +474,7 @@ def test_it_has_a_timeout(limit):
     with peer(hanging) as url:
         began = time.monotonic()
         outcome = run(url, **limit)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
     assert outcome.status == "timed_out"
     assert outcome.error.details == {"kind": "start_to_close", "seconds": 0.3}
 
@@ -487,7 +492,7 @@ def test_it_can_be_stopped():
     with peer(talk) as url:
         began = time.monotonic()
         outcome = run(url, stop)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
     assert (outcome.status, outcome.error.message) == ("cancelled", "enough")
 
 
