@@ -401,6 +401,7 @@ class _Writer:
         message = {"run": self.row.id, "key": f"continue:{uuid7()}", "kind": "continue"}
         messages = dumps([{**message, "data": self.encode(command.work)}])
         self.tx.run(sql.INBOX_PUT, {"messages": messages, "now": self.now})
+        self.saved.again = True
 
     def _end(self, command: c.EndRun) -> None:
         parent = self.row.parent
