@@ -202,7 +202,18 @@ class Case:
         return f"{self.file}: {self.name}"
 
 
-KEYS = {"name", "rules", "workflow", "workflows", "actions", "files", "config", "parameters", "script", "events"}
+KEYS = {
+    "name",
+    "rules",
+    "workflow",
+    "workflows",
+    "actions",
+    "files",
+    "config",
+    "parameters",
+    "script",
+    "events",
+}
 KEYS |= {"ends", "servers", "order", "start", "expect"}
 
 
@@ -268,7 +279,10 @@ def write_packs(folder: Path, cases: tuple[Case, ...]) -> None:
     """Write a pack for each case; in it `t.` at the beginning of a text becomes the name of the case's pack."""
     for case in cases:
         pack = folder / case.pack
-        contents: dict[str, Any] = {"pack.yaml": {"ref": case.pack, "config": dict(case.config)}, **case.files}
+        contents: dict[str, Any] = {
+            "pack.yaml": {"ref": case.pack, "config": dict(case.config)},
+            **case.files,
+        }
         for name, content in contents.items():
             file = pack / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -347,7 +361,11 @@ def differences(expected: Expected, seen: Seen, *, exact_time: bool) -> list[str
         "output": seen.output,
         "errors": [error["type"] for error in seen.errors],
     }
-    found += [f"{name}: {wanted[name]!r} expected, got {got[name]!r}" for name in wanted if wanted[name] != got[name]]
+    found += [
+        f"{name}: {wanted[name]!r} expected, got {got[name]!r}"
+        for name in wanted
+        if wanted[name] != got[name]
+    ]
     if not _part(expected.error, seen.error) or (expected.error is None) != (seen.error is None):
         found.append(f"error: {expected.error!r} expected, got {seen.error!r}")
     found += _path(expected.path, seen.ended)
@@ -371,7 +389,9 @@ def differences(expected: Expected, seen: Seen, *, exact_time: bool) -> list[str
             if other is None:
                 found.append(f"{kind} run {key}: there is none, only {list(getattr(seen, kind))}")
             else:
-                found += [f"{kind} run {key}: {text}" for text in differences(inner, other, exact_time=exact_time)]
+                found += [
+                    f"{kind} run {key}: {text}" for text in differences(inner, other, exact_time=exact_time)
+                ]
     return found
 
 

@@ -116,7 +116,9 @@ class Play:
         self.config = pack.config
         self.elapsed = 0.0
         self.events = list(case.events)
-        self.root = self._stage(f"{pack.ref}.{case.start.removeprefix('t.')}", case.parameters, case.run_id, None)
+        self.root = self._stage(
+            f"{pack.ref}.{case.start.removeprefix('t.')}", case.parameters, case.run_id, None
+        )
         self.stages = [self.root]
 
     def _stage(
@@ -150,7 +152,9 @@ class Play:
             if all(stage.over for stage in self.stages) and not self.events:
                 return as_seen(self)
             if not (self._advance() or self._happen() or self._end_one() or self._wait()):
-                raise AssertionError(f"it hangs: {[stage.memory.run for stage in self.stages]}, {self.events}")
+                raise AssertionError(
+                    f"it hangs: {[stage.memory.run for stage in self.stages]}, {self.events}"
+                )
         raise AssertionError(f"it does not end: {self.root.memory.run}")
 
     # -- what follows by itself ----------------------------------------------------------------------------
@@ -369,9 +373,10 @@ class Play:
             if one.status == "running" and (one.id, one.attempt) in stage.began:
                 act = self.case.script.act(*one.key, one.attempt)
                 if act.status == "hangs" or act.takes:
-                    yield stage.began[one.id, one.attempt] + limit_of(
-                        act, one.made.timeout, one.made.heartbeat_timeout
-                    )[0]
+                    yield (
+                        stage.began[one.id, one.attempt]
+                        + limit_of(act, one.made.timeout, one.made.heartbeat_timeout)[0]
+                    )
         yield from (due for due, _ in memory.deadlines.values())
         if memory.deadline is not None:
             yield memory.deadline[0]
@@ -395,7 +400,11 @@ class Play:
 def limit_of(act: Act, timeout: float | None, heartbeat: float | None) -> tuple[float, str]:
     """Return the seconds after which a slow attempt ends, and by which timeout; by none where it has done its work."""
     takes = act.takes or float("inf")
-    limits = [(takes, ""), (timeout or float("inf"), "start_to_close"), (heartbeat or float("inf"), "heartbeat")]
+    limits = [
+        (takes, ""),
+        (timeout or float("inf"), "start_to_close"),
+        (heartbeat or float("inf"), "heartbeat"),
+    ]
     return min(limits, key=lambda limit: limit[0])
 
 
@@ -404,9 +413,7 @@ def answer_of(act: Act, given: JSON) -> Answer:
     if act.status == "timed_out":
         return timed_out(1.0, act.kind)
     if act.status == "failed":
-        return Answer(
-            status="failed", error=Failure(type=act.type, message=act.message, details=act.details)
-        )
+        return Answer(status="failed", error=Failure(type=act.type, message=act.message, details=act.details))
     if act.status in ("lost", "pending"):
         return Answer(status=act.status)
     # Over JSON, as everything that a worker says.

@@ -109,7 +109,8 @@ class Cast:
 
     def _requested(self, case: Case) -> bool:
         return any(
-            one["status"] == "requested" or any(row["status"] == "requested" for row in one.get("items_list") or ())
+            one["status"] == "requested"
+            or any(row["status"] == "requested" for row in one.get("items_list") or ())
             for one in self.service.tasks(case.run_id, items=True)
         )
 
