@@ -26,7 +26,7 @@ from dramaturg.actors.outage import Outage
 from dramaturg.actors.tasks import OPTION, VERSION, Dispatcher
 from dramaturg.engine.config import SQLITE, Settings, load_settings
 from dramaturg.engine.errors import DramaturgError, Failure, Unreachable
-from dramaturg.engine.runtime import ActionOutcome
+from dramaturg.engine.runtime import ActionOutcome, ActionRequest
 from dramaturg.engine.service import Service
 
 if TYPE_CHECKING:
@@ -210,8 +210,7 @@ class _Reporter(Middleware):
             log.error("execution %s is left alone: %s", execution, error, exc_info=_trace(error))
         if errand is None or errand.request is None:
             raise SkipMessage(f"execution {execution} is not to be had")
-        message.kwargs.clear()
-        message.kwargs.update(errand.request.input)
+        _give(message, errand.request)
         message.options["throws"] = EVERYTHING
         timeout = errand.request.timeout
         if timeout is not None and _own_limit(broker, message) is None:
@@ -299,6 +298,16 @@ def _execution(message: MessageProxy) -> int | None:
         log.warning("left a message alone: version %s, this is %s", task["version"], VERSION)
         return 0
     return int(task["execution"])
+
+
+def _give(message: MessageProxy, request: ActionRequest) -> None:
+    """Have the actor called with the task's parameters; others see them in the message unless there are secrets."""
+    if request.secret:
+        # Dramatiq's worker reads this one; what logs a message, or sends it on, reads the message inside.
+        message.kwargs = request.input
+        return
+    message.kwargs.clear()
+    message.kwargs.update(request.input)
 
 
 def _own_limit(broker: Broker, message: MessageProxy) -> float | None:

@@ -41,6 +41,11 @@ class Disclosure:
         self.hides = ParameterSet(action.output).secret if action.output else frozenset()
         self._plaintexts = revealed.plaintexts
 
+    @property
+    def secret(self) -> bool:
+        """Say whether the input holds secrets."""
+        return bool(self._plaintexts)
+
     def beats(self, on_beat: Callable[[Beat], None] | None) -> Callable[[Beat], None] | None:
         """Return what hands a heartbeat on, scrubbed."""
         if on_beat is None or not self.scrub:

@@ -216,6 +216,7 @@ class Host:
                 item=claim.item,
                 attempt=claim.attempt,
                 input=secrets.input,
+                secret=secrets.secret,
                 timeout=claim.timeout,
                 grace=self.settings.grace,
                 log_limit=self.settings.log_limit,

@@ -47,6 +47,8 @@ class ActionRequest:
     #: Counts from 1.
     attempt: int = 1
     input: dict[str, JSON] = field(default_factory=dict)
+    #: Whether the input holds secrets: then it is shown nowhere.
+    secret: bool = False
     #: Seconds from start to close; None: no limit.
     timeout: float | None = None
     #: Seconds between asking the action to stop and making it.
