@@ -38,9 +38,14 @@ ERRORS = Statement(
         AND ((type = 'task_completed' AND status IN ('failed', 'timed_out', 'cancelled')) OR type = 'run_ended')
     ORDER BY seq""",
 )
+#: The status of an execution for people: what has returned and is not interpreted yet has its outcome already, or is
+#: still what it was.
+_SHOWN = """CASE WHEN e.status <> 'returned' THEN e.status WHEN e.outcome = 'lost' THEN 'running'
+        WHEN e.outcome = 'due' THEN 'waiting' WHEN e.outcome = 'unstarted' THEN 'requested' ELSE e.outcome END"""
+
 TASKS = Statement(
     "tasks",
-    """SELECT e.id, e.task, e.visit, CASE WHEN e.status = 'returned' THEN e.outcome ELSE e.status END, e.attempt, e.action,
+    f"""SELECT e.id, e.task, e.visit, {_SHOWN}, e.attempt, e.action,
         e.kind, e.created_at, e.started_at, e.finished_at, e.due_at, e.error, w.run_id,
         f.total, f.running, f.succeeded, f.failed, f.timed_out, f.cancelled, f.skipped, e.worker, e.cancel_requested,
         e.progress, e.progress_message
@@ -51,7 +56,7 @@ TASKS = Statement(
 )
 ITEM_ROWS = Statement(
     "item_rows",
-    """SELECT e.task, e.visit, e.item, CASE WHEN e.status = 'returned' THEN e.outcome ELSE e.status END, e.attempt, e.id,
+    f"""SELECT e.task, e.visit, e.item, {_SHOWN}, e.attempt, e.id,
         e.started_at, e.finished_at, e.error, w.run_id
     FROM execution e
     LEFT JOIN workflow_execution w ON w.execution_id = e.id AND w.attempt = e.attempt AND e.kind = 'workflow'
