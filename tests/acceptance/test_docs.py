@@ -4,6 +4,7 @@ The words after a fence say what is done with a block:
 
 * ``yaml workflow``, ``yaml action``, ``yaml pack``, ``yaml task``: checked as such; with ``file=NAME`` also written to that
   file, for the blocks below it;
+* ``yaml plays``: how the workflow above it is played, and what it gives; test_language_page.py does that;
 * ``console``: the lines that begin with ``$`` are run, and must print what is below them (``...`` stands for anything) and
   end with exit code 0, or with N after ``exit=N``. Progress, which goes to stderr, is not shown on the pages; errors are;
 * ``python``: run as a script; with ``file=NAME`` only written;
@@ -31,6 +32,9 @@ from dramaturg.engine.language.parser import parse_action, parse_workflow
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+#: Pages whose workflows are played.
+PLAYED = ("language.md", "language-details.md")
 
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -135,7 +139,9 @@ def test_the_examples_of_a_page_work(page: Path, tmp_path: Path) -> None:
             target = tmp_path / block.options["file"]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(block.text, encoding="utf-8")
-        if block.kind.startswith("yaml"):
+        if block.kind == "yaml plays":
+            assert page.name in PLAYED, f"{block.place}: nobody plays the workflows of this page"
+        elif block.kind.startswith("yaml"):
             check_yaml(block)
         elif block.kind == "console":
             check_console(block, tmp_path)
