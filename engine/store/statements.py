@@ -110,20 +110,21 @@ INPUTS = Statement(
     ORDER BY 15, 2""",
 )
 
-#: Variables, task states, join rounds and the executions of visits, in one go. `visits` has {task, visit}.
+#: Variables, task states, join rounds and the executions of visits, in one go. `visits` has {task, visit}. The keys come
+#: first, by CROSS JOIN: SQLite would else go through all rows of the run and look each one up among the keys.
 VIEW = Statement(
     "view",
     """SELECT 'var' AS kind, v.name AS name, 0 AS number, 0 AS other, v.value AS first, NULL AS second, NULL AS third
-    FROM <<rows vars | name text>> AS k JOIN variable v ON v.run = :run AND v.name = k.name
+    FROM <<rows vars | name text>> AS k CROSS JOIN variable v WHERE v.run = :run AND v.name = k.name
     UNION ALL SELECT 'task', t.task, t.visits, t.attempts, t.status, NULL, NULL
-    FROM <<rows tasks | task text>> AS k JOIN task_state t ON t.run = :run AND t.task = k.task
+    FROM <<rows tasks | task text>> AS k CROSS JOIN task_state t WHERE t.run = :run AND t.task = k.task
     UNION ALL SELECT 'join', j.task, j.round, CASE WHEN j.fired THEN 1 ELSE 0 END + CASE WHEN j.spared THEN 2 ELSE 0 END,
         j.arrived, j.joins, NULL
     FROM <<rows joins | task text, round bigint>> AS k
-    JOIN join_round j ON j.run = :run AND j.task = k.task AND j.round = k.round
+    CROSS JOIN join_round j WHERE j.run = :run AND j.task = k.task AND j.round = k.round
     UNION ALL SELECT e.kind, e.task, e.visit, e.id, e.result, e.error, e.status
     FROM <<rows visits | task text, visit bigint>> AS k
-    JOIN execution e ON e.run = :run AND e.task = k.task AND e.visit = k.visit AND e.item = -1""",
+    CROSS JOIN execution e WHERE e.run = :run AND e.task = k.task AND e.visit = k.visit AND e.item = -1""",
 )
 
 #: All variables of a run.
@@ -135,7 +136,8 @@ _FAN_OUT = """task, visit, total, inserted, next, running, succeeded, failed, ti
 FAN_OUTS = Statement(
     "fan_outs",
     f"""SELECT f.* FROM <<rows visits | task text, visit bigint>> AS k
-    JOIN (SELECT run, {_FAN_OUT} FROM fan_out) AS f ON f.run = :run AND f.task = k.task AND f.visit = k.visit""",
+    CROSS JOIN (SELECT run, {_FAN_OUT} FROM fan_out) AS f
+    WHERE f.run = :run AND f.task = k.task AND f.visit = k.visit""",
 )
 
 OPEN_FAN_OUTS = Statement(
