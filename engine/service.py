@@ -416,7 +416,7 @@ class Service:
 
     def doctor(self) -> list[Finding]:
         """Return, in words, what stands and what does not."""
-        return examine(self.database, self.settings.lease)
+        return examine(self.database, self.settings.lease, self.vault)
 
     def workers(self) -> list[str]:
         """Return the names of the worker processes that were seen lately, those of a `run` too."""

@@ -5,6 +5,8 @@ A run is stuck when something of it is due for longer than a lease and two secon
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +14,7 @@ from dramaturg.engine.store import schema
 from dramaturg.engine.store.database import Database, Row, Transaction
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.times import SECOND, iso
+from dramaturg.engine.store.vault import HINT, NO_KEY, NoKey, Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +47,13 @@ SEEN_WORKERS = Statement(
     "seen_workers", "SELECT name, queues, version, seen_at FROM worker WHERE seen_at > :alive ORDER BY name"
 )
 
+KEPT = Statement("kept_secrets", "SELECT name, sealed FROM secret ORDER BY name")
+
 #: Microseconds after which a worker that has not been seen does not count.
 ALIVE = 30 * SECOND
 
 
-def examine(database: Database, lease: float) -> list[Finding]:
+def examine(database: Database, lease: float, vault: Vault) -> list[Finding]:
     """Look at everything, and say what was found.
 
     Raises:
@@ -70,10 +75,36 @@ def examine(database: Database, lease: float) -> list[Finding]:
             reason = str(fault).strip().splitlines()[-1:] or ["?"]
             again = f"; tried again at {iso(retry_at)}" if retry_at else ""
             text = f"run {run_id}: the interpreter raised {faults} times: {reason[0]}{again}"
-            findings.append(
-                Finding(level="problem", text=text, hint="this is a bug of ours: please report it")
-            )
+            hint = HINT if NO_KEY in str(fault) else "this is a bug of ours: please report it"
+            findings.append(Finding(level="problem", text=text, hint=hint))
+        findings.extend(_secrets(tx, vault))
     return findings
+
+
+def _secrets(tx: Transaction, vault: Vault) -> Iterator[Finding]:
+    """Say whether the keystore can be opened, and whether its key is the owner's alone."""
+    kept = [(row[0], row[1]) for row in tx.run(KEPT)]
+    if not vault.available:
+        if kept:
+            text = f"the keystore has {len(kept)} secrets, and there is no key here to open them"
+            yield Finding(level="problem", text=text, hint=HINT)
+        return
+    try:
+        closed = [name for name, sealed in kept if not vault.opens(sealed)]
+    except NoKey as error:
+        yield Finding(level="problem", text=str(error), hint=error.hint)
+        return
+    if closed:
+        text = f"the secret key here does not open {', '.join(closed[:12])} of the keystore"
+        yield Finding(
+            level="problem", text=text, hint="set the key that they were kept with, or set them again"
+        )
+    elif kept:
+        yield Finding(level="ok", text=f"the keystore has {len(kept)} secrets; {vault.source}")
+    file = vault.file
+    if file is not None and file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+        text = f"others can read the key file {file}"
+        yield Finding(level="warning", text=text, hint=f"run: chmod 600 {file}")
 
 
 def seen_workers(tx: Transaction) -> list[str]:

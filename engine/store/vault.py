@@ -35,6 +35,10 @@ HINT = (
 )
 
 
+#: What is said where there is none.
+NO_KEY = "there is no secret key"
+
+
 class NoKey(UsageError):
     """There is no key for what is secret."""
 
@@ -70,6 +74,28 @@ class Vault:
         """Return whether there is a key, or one can be made."""
         return bool(self._given) or self._file is not None
 
+    @property
+    def file(self) -> Path | None:
+        """Return where an embedded database's own key is, or will be; None on a server."""
+        return self._file
+
+    @property
+    def source(self) -> str:
+        """Return in words where the key that seals comes from."""
+        return "the key is set (secret_key)" if self._given else f"the key is in {self._file}"
+
+    def opens(self, token: str) -> bool:
+        """Say whether one of the keys opens what was sealed.
+
+        Raises:
+            NoKey: there is no key.
+        """
+        try:
+            self.open(token)
+        except Unresolved:
+            return False
+        return True
+
     def seal(self, value: JSON) -> str:
         """Return *value* encrypted; secrets in it stay references.
 
@@ -88,6 +114,9 @@ class Vault:
         from cryptography.fernet import InvalidToken
 
         try:
+            if not self._given and self._file is not None and not self._file.exists():
+                # The key that it was sealed with is lost: a new one would not open it.
+                raise InvalidToken
             return loads(self._cipher().decrypt(token.encode()))
         except InvalidToken:
             raise Unresolved("a sealed value can't be opened with the secret key of this worker") from None
@@ -141,7 +170,7 @@ class Vault:
     def _own_keys(self) -> tuple[str, ...]:
         if self._file is None:
             if not self._given:
-                raise NoKey("there is no secret key", hint=HINT)
+                raise NoKey(NO_KEY, hint=HINT)
             return ()
         if self._given:
             # What was sealed before there was a setting can be opened still.

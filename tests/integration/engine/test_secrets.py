@@ -442,3 +442,33 @@ output_map: {a: "{{ workflow.s }}", b: "{{ task.b.result }}"}
     }
     assert leaks(database_text(world)) == []
     assert leaks(shown_text(world.service)) == []
+
+
+def test_doctor_says_which_secrets_can_t_be_opened(
+    secretive: World, make_world: Callable[..., World]
+) -> None:
+    """And where the key comes from; on a server, that there is none."""
+
+    def said(world: World) -> list[tuple[str, str]]:
+        return [(f.level, f.text) for f in world.service.doctor() if "key" in f.text]
+
+    assert said(secretive) == [("ok", "the keystore has 2 secrets; the key is set (secret_key)")]
+    assert said(make_world(secret_key=new_key())) == [
+        ("problem", "the secret key here does not open lines, token of the keystore")
+    ]
+    keyless = make_world()
+    embedded = keyless.service.database.file
+    if embedded is None:
+        assert said(keyless) == [
+            ("problem", "the keystore has 2 secrets, and there is no key here to open them")
+        ]
+        return
+    assert [level for level, _ in said(keyless)] == ["problem"]
+    key = embedded.with_name(embedded.name + ".key")
+    assert not key.exists()
+    key.write_text(KEY)
+    key.chmod(0o640)
+    assert said(make_world()) == [
+        ("ok", f"the keystore has 2 secrets; the key is in {key}"),
+        ("warning", f"others can read the key file {key}"),
+    ]
