@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,10 +25,19 @@ class App:
     #: What was typed behind `dramaturg`.
     arguments: tuple[str, ...] = ()
 
-    def again(self, run_id: str) -> str:
-        """Return the command line as it was typed, with the id of the run that it has started: to go on with it."""
+    def again(self, run_id: str, secret: Iterable[str] = ()) -> str:
+        """Return the command line as it was typed, with the id of the run that it has started: to go on with it.
+
+        Args:
+            secret: parameters whose values are not repeated.
+        """
         named = any(a == "--id" or a.startswith("--id=") for a in self.arguments)
-        return shlex.join(["dramaturg", *self.arguments, *([] if named else ["--id", run_id])])
+        hidden = [re.compile(rf"((?:-p|--param=)?{re.escape(name)}:?=).*", re.DOTALL) for name in secret]
+        typed = []
+        for argument in self.arguments:
+            found = next(filter(None, (pattern.fullmatch(argument) for pattern in hidden)), None)
+            typed.append(f"{found[1]}***" if found else argument)
+        return shlex.join(["dramaturg", *typed, *([] if named else ["--id", run_id])])
 
 
 def examples(*lines: str) -> Callable[[_F], _F]:

@@ -89,7 +89,8 @@ def run(
     app.access.require_broker()
     with app.access.service(create=True) as service, _interruptible():
         ref = _register(app.access, service, what)
-        values = parameters.read(ref, given, file, _declared(service, ref))
+        declared = _declared(service, ref)
+        values = parameters.read(ref, given, file, declared)
         started = _start(app.access, service, ref, values, run_id, _POLICIES[if_exists])
         if detach:
             _detached(app.access, service, started, output)
@@ -97,9 +98,10 @@ def run(
         try:
             record = _attend(app.access, service, started, output, timeout)
         except WaitingOver:
-            waiting_over(output, service.describe(started.run_id), timeout, app.again(started.run_id))
+            again = app.again(started.run_id, _secret(declared))
+            waiting_over(output, service.describe(started.run_id), timeout, again)
         except (KeyboardInterrupt, Unreachable):
-            _left(output, started.run_id, app.again(started.run_id))
+            _left(output, started.run_id, app.again(started.run_id, _secret(declared)))
             raise
     finish(output, record, hints=True)
 
@@ -132,6 +134,10 @@ def _declared(service: Service, ref: str) -> Mapping[str, JSON] | None:
     actions = service.actions(ref.partition(".")[0])
     found = next((action for action in actions if action["ref"] == ref), None)
     return found["parameters"] if found else None
+
+
+def _secret(declared: Mapping[str, JSON] | None) -> list[str]:
+    return [name for name, schema in (declared or {}).items() if schema.get("secret") is True]
 
 
 def _attend(

@@ -38,7 +38,7 @@ class Disclosure:
         #: What takes the input's secrets out of anything.
         self.scrub = Scrubber(revealed.plaintexts)
         #: Names of what the action gives that is secret.
-        self.hides = ParameterSet(action.output).secret if action.output else frozenset()
+        self.hides = [name for name, schema in (action.output or {}).items() if schema.get("secret") is True]
         self._plaintexts = revealed.plaintexts
 
     @property

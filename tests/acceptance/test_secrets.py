@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from machine import PROGRAM, Machine
 
+from dramaturg.cli.app import App
 from dramaturg.cli.main import cli
 from dramaturg.engine.secret import Keystore, Secret
 from dramaturg.engine.store.keystore import sealed
@@ -194,3 +195,18 @@ def test_a_key_can_be_made_and_used(machine: Machine) -> None:
     machine.environment["DRAMATURG_SECRET_KEY"] = "no-key-at-all"
     code, _, said = told(machine, "secret", "list")
     assert (code, "secret_key" in said, "no-key-at-all" in said) == (2, True, False)
+
+
+def test_a_hint_to_go_on_does_not_repeat_a_secret(machine: Machine) -> None:
+    """What to type is told, and that the secret is left to you."""
+    (machine.folder / "packs" / "faults" / "workflows" / "slow.yaml").write_text(
+        "ref: faults.slow\nparameters: {password: {secret: true}, n: {}}\ntasks: {a: {action: core.sleep, input: {seconds: 60}}}\n"
+    )
+    code, out, err = told(
+        machine, "run", "faults.slow", "-p", f"password={PASSWORD}", "-p", "n=1", "--timeout", "0.1"
+    )
+    assert code == 4
+    assert PASSWORD not in out + err
+    assert App(arguments=("run", f"-ppw={PASSWORD}", f"--param=pw:={PASSWORD}", "-p", "n=pw=1")).again(
+        "r", ["pw"]
+    ) == ("dramaturg run '-ppw=***' '--param=pw:=***' -p n=pw=1 --id r")
