@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "language.md").read_text(encoding="utf-8")
 #: Pages whose workflows are played.
-PAGES = ("language.md",)
+PAGES = ("language.md", "language-details.md")
 
 #: A value for each key of the tables, as it would be written.
 VALUES = {
