@@ -115,6 +115,7 @@ class _Writer:
         self._started(made)
         for command in self.decision.commands:
             self._apply(command)
+        self._go_on()
         self._write_signals()
         if self.encode.payloads:
             self._write_payloads(self.row.id, self.encode)
@@ -303,8 +304,6 @@ class _Writer:
                 )
             case c.CancelOpen():
                 self._cancel(command)
-            case c.GoOn():
-                self._go_on(command)
             case c.SetDeadline():
                 self._set_deadline(command)
             case c.ClearDeadlines():
@@ -397,11 +396,21 @@ class _Writer:
             )
             self.tx.run(sql.ABANDON, {"abandoned": dumps(abandoned), "error": error, "now": self.now})
 
-    def _go_on(self, command: c.GoOn) -> None:
-        message = {"run": self.row.id, "key": f"continue:{uuid7()}", "kind": "continue"}
-        messages = dumps([{**message, "data": self.encode(command.work)}])
-        self.tx.run(sql.INBOX_PUT, {"messages": messages, "now": self.now})
-        self.saved.again = True
+    def _go_on(self) -> None:
+        """Leave the rest to further decisions, by the run's own inbox: in one statement, however much there is."""
+        messages = [
+            {
+                "run": self.row.id,
+                "key": f"continue:{uuid7()}",
+                "kind": "continue",
+                "data": self.encode(command.work),
+            }
+            for command in self.decision.commands
+            if isinstance(command, c.GoOn)
+        ]
+        if messages:
+            self.tx.run(sql.INBOX_PUT, {"messages": dumps(messages), "now": self.now})
+            self.saved.again = True
 
     def _end(self, command: c.EndRun) -> None:
         parent = self.row.parent
