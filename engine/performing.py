@@ -21,6 +21,7 @@ from dramaturg.engine.errors import (
     UsageError,
 )
 from dramaturg.engine.secrecy import Secrecy
+from dramaturg.engine.secret import Secret
 from dramaturg.engine.starting import StartedRun, start_run
 from dramaturg.engine.store import queries
 from dramaturg.engine.store.codec import Encoder, decode, dumps
@@ -68,6 +69,7 @@ class Performer:
     def _one(self, tx: Transaction, row: Row, given: Mapping[str, JSON], performed: Performed) -> None:
         outcome, result, error = "succeeded", None, None
         try:
+            _refuse_secrets(given)
             result = _ACTIONS[row[2]](self, tx, row, given, performed)
         except (NotFound, InvalidParameters, UsageError, Conflict) as refused:
             outcome, error = "failed", _failure(row[2], refused)
@@ -105,6 +107,13 @@ class Performer:
         if encode.payloads:
             tx.run(WRITE_PAYLOADS, {"run": found[0][0], "payloads": encode.rows()})
         return {}
+
+
+def _refuse_secrets(given: Mapping[str, JSON]) -> None:
+    """Make sure that nothing is secret but what is only passed on: a payload, and single parameters."""
+    for name, value in given.items():
+        if isinstance(value, Secret) and name != "payload":
+            raise UsageError(f"{name} can't be a secret")
 
 
 def performer(settings: Settings, vault: Vault, shown: str) -> Performer:

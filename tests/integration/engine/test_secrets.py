@@ -235,7 +235,7 @@ REFUSED = """
 ref: t.refused
 tasks:
   none: {action: core.echo, input: {message: "{{ keystore.nope }}"}, next: [{when: failed, publish: [{e1: "{{ error() }}"}], do: long}], retry: {count: 3}}
-  long: {action: t.login, input: {password: x, host: "a host name of some length {{ keystore.token }}"}, next: [{when: failed, publish: [{e2: "{{ error() }}"}]}]}
+  long: {action: t.login, input: {password: x, host: "a host name of some length {{ keystore.token }}"}, next: [{when: failed, publish: [{e2: "{{ error() }}"}], do: noop}]}
 output_map: {e1: "{{ workflow.e1 }}", e2: "{{ workflow.e2 }}"}
 """
 
@@ -472,3 +472,39 @@ def test_doctor_says_which_secrets_can_t_be_opened(
         ("ok", f"the keystore has 2 secrets; the key is in {key}"),
         ("warning", f"others can read the key file {key}"),
     ]
+
+
+STARTING = """
+ref: t.starting
+parameters: {password: {type: string, secret: true}}
+tasks:
+  start: {action: core.start, input: {ref: t.inner, id: other, parameters: {pw: "{{ parameters.password }}", more: ["{{ keystore.token }}"]}}, next: [{do: again}]}
+  again: {action: core.start, input: {ref: t.inner, id: other, parameters: {pw: "{{ parameters.password }}", more: ["{{ keystore.token }}"]}}, next: [{do: differs}]}
+  differs: {action: core.start, input: {ref: t.inner, id: other, parameters: {pw: other, more: ["{{ keystore.token }}"]}}, next: [{when: failed, do: [signal, wait]}]}
+  signal: {action: core.signal, input: {run: "{{ system.run_id }}", name: s, payload: {p: "{{ parameters.password }}", k: "{{ keystore.token }}"}}}
+  wait: {action: core.wait, input: {signal: s}, next: [{publish: [{heard: "{{ result() }}"}], do: use}]}
+  use: {action: t.tell, input: {heard: "{{ workflow.heard.p }} {{ workflow.heard.k }}"}, next: [{do: [ref, whole]}]}
+  ref: {action: core.start, input: {ref: "{{ keystore.token }}"}, next: [{when: failed, publish: [{e1: "{{ error() }}"}], do: noop}]}
+  whole: {action: core.signal, input: {run: "x {{ keystore.token }}", name: n}, next: [{when: failed, publish: [{e2: "{{ error() }}"}], do: noop}]}
+output_map: {e1: "{{ workflow.e1.message }}", e2: "{{ workflow.e2.message }}", differs: "{{ task.differs.error.type }}"}
+"""
+
+
+def test_secrets_go_to_runs_that_tasks_start_and_with_signals(secretive: World, tmp_path: Path) -> None:
+    """As references; the same start twice is one run. What must be known to do it can't be a secret."""
+    world = secretive
+    write(world, starting=STARTING, inner=INNER)
+    run = world.start("t.starting", {"password": PASSWORD})
+    world.settle(world.host())
+    described = world.service.describe(run)
+    assert described["output"] == {
+        "e1": "core.start: ref can't be a secret",
+        "e2": "core.signal: run can't be a secret",
+        "differs": "Conflict",
+    }
+    seen = [json.loads(line) for line in (tmp_path / "seen").read_text().splitlines()]
+    assert {"heard": f"{PASSWORD} {TOKEN}"} in seen
+    assert {"pw": PASSWORD, "more": [TOKEN]} in seen
+    assert world.service.describe("other")["status"] == "succeeded"
+    assert leaks(database_text(world)) == []
+    assert leaks(shown_text(world.service)) == []
