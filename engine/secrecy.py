@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from dramaturg.engine.errors import JSON
+from dramaturg.engine.errors import JSON, InvalidParameters
 from dramaturg.engine.interpreter.state import ActionInfo
 from dramaturg.engine.language.program import compile_workflow
+from dramaturg.engine.language.schema import ParameterSet
 from dramaturg.engine.language.stored import workflow_from_json
 from dramaturg.engine.secret import hidden, holds
 from dramaturg.engine.store.codec import digest_of, dumps, loads
@@ -20,10 +21,10 @@ DEFINITIONS = Statement(
     WHERE a.ref IN (SELECT ref FROM <<rows refs | ref text>> AS x)""",
 )
 
-#: What an execution's action declares; the target is its number, or a token that begins with it.
+#: What an execution's action declares; of a visit that has items the result is not the action's.
 MAKES = Statement(
     "makes",
-    """SELECT v.definition FROM execution e JOIN action a ON a.ref = e.action
+    """SELECT v.definition, e.kind, e.task FROM execution e JOIN action a ON a.ref = e.action
     JOIN workflow_revision v ON v.digest = a.current_revision WHERE e.id = :id""",
 )
 
@@ -43,17 +44,24 @@ class Secrecy:
         """Return parameters in which what is declared as secret is one."""
         return hidden(values, info.parameters.secret) if info.parameters.secret else values
 
-    def hide_result(self, tx: Transaction, target: str, result: JSON) -> JSON:
+    def taken_result(self, tx: Transaction, target: str, result: JSON) -> JSON:
         """Return what a person says that an action has given, in which what the action declares as secret is one.
 
         Args:
             target: the execution's number, or a token of it.
+        Raises:
+            InvalidParameters: it is not what the action's `output` declares.
         """
         number = target.partition("-")[0]
-        if not isinstance(result, dict) or not number.isascii() or not number.isdigit() or len(number) > 18:
+        if not number.isascii() or not number.isdigit() or len(number) > 18:
             return result
         rows = tx.run(MAKES, {"id": int(number)})
-        declared = (loads(rows[0][0]).get("output") or {}) if rows else {}
+        declared = loads(rows[0][0]).get("output") if rows else None
+        if declared is None or rows[0][1] not in ("worker", "actor"):
+            return result
+        problems = ParameterSet(declared, closed=False).problems(result)
+        if problems:
+            raise InvalidParameters(f"the result of {rows[0][2]}", problems)
         return hidden(result, [name for name, schema in declared.items() if schema.get("secret") is True])
 
     def mark(self, info: ActionInfo, given: Mapping[str, JSON]) -> str:

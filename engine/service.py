@@ -375,6 +375,7 @@ class Service:
         Raises:
             NotFound: there is nothing of this token or number.
             Conflict: it does not wait.
+            InvalidParameters: the result is not what the action or the question declares; nothing has happened.
         """
         return self._end(target, self._given(result, "result"), None, by)
 
@@ -388,7 +389,7 @@ class Service:
 
     def _end(self, target: str, result: JSON, error: Failure | None, by: str) -> controls.Asked:
         with self.database.write() as tx:
-            given = self.secrecy.hide_result(tx, target, result)
+            given = self.secrecy.taken_result(tx, target, result) if error is None else None
             asked = people.end(tx, self._encoder(), target, given, error, by=by)
         if asked is None:
             hint = "dramaturg show names executions, DRAMATURG_TOKEN is the token"

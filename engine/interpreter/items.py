@@ -101,16 +101,17 @@ def _values(program: ItemsProgram, scope: Scope) -> list[JSON]:
 
 
 def _names(program: ItemsProgram, index: int, value: JSON) -> dict[str, JSON]:
+    own = {"item": value, "index": index}
     if not program.names:
-        return {"item": value, "index": index}
+        return own
     if len(program.names) == 1:
-        return {program.names[0]: value}
+        return {**own, program.names[0]: value}
     if not isinstance(value, list) or len(value) != len(program.names):
         wanted = f"a list of {len(program.names)}, for {', '.join(program.names)}"
         message = f"{program.items.place}: item {index} is not {wanted}"
         details = {"place": program.items.place, "expression": program.items.source}
         raise NotStarted(Failure(type="ExpressionError", message=message, details=details))
-    return dict(zip(program.names, value, strict=True))
+    return {**own, **dict(zip(program.names, value, strict=True))}
 
 
 def open_fan_out(turn: Turn, task: TaskProgram, visit: int, lineage: Lineage, many: Many) -> None:

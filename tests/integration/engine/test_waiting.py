@@ -189,6 +189,29 @@ def test_a_pending_attempt_is_completed_by_its_token(world: World) -> None:
             world.service.complete(unknown)
 
 
+def test_a_result_that_is_given_is_what_the_action_declares(world: World) -> None:
+    """Otherwise it is refused, and the attempt goes on waiting."""
+    world.script = pending
+    world.write()
+    action = world.folder / "t" / "actions" / "count.yaml"
+    action.write_text("runtime: python\nentry_point: do.py\noutput: {n: {type: integer, required: true}}\n")
+    world.write(
+        job="""
+        tasks: {job: {action: t.count, next: [{publish: [got]}]}}
+        output_map: {got: '{{ workflow.got }}'}
+        """
+    )
+    host = world.host()
+    run_id = world.start("t.job")
+    world.deliver(host)
+    [waits] = world.service.awaits(run_id)
+    with pytest.raises(InvalidParameters, match="'n' must be a whole number"):
+        world.service.complete(waits["token"], {"n": "no"})
+    announce(world, world.service.complete(waits["token"], {"n": 3}).key)
+    world.settle(host)
+    assert output_of(world, run_id) == {"got": {"n": 3}}
+
+
 def test_a_token_is_good_while_the_action_still_runs(world: World) -> None:
     """Who completes it may be faster than the action that started it."""
 
