@@ -70,5 +70,5 @@ def test_real_workers_do_what_the_case_says(case: Case, library: Library, cast: 
     service = cast.service
     assert cast.left[case.pack] == []
     service.wait(case.run_id, PATIENCE)
-    assert differences(case.expect, seen(service, case), exact_time=False) == []
+    assert differences(case.expect, seen(service, case), late=PATIENCE) == []
     assert service.verify(case.run_id) == []

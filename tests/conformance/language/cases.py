@@ -82,9 +82,9 @@ class Moment:
 
     #: The task, maybe ``task#visit`` or ``task[item]``, and the words for the state; empty: at the start.
     when: str = ""
-    #: signal | answer | complete | fail | cancel
+    #: signal | answer | complete | fail | cancel | edit
     verb: str = ""
-    #: What follows the verb: the signal's name, the answer, the result, the error, the task.
+    #: What follows the verb: the signal's name, the answer, the result, the error, `run` or `task`, the edited files.
     value: Any = None
     payload: Any = None
     #: Whom it is for, where that is not the task of `when`.
@@ -278,17 +278,19 @@ def load() -> tuple[Case, ...]:
 def write_packs(folder: Path, cases: tuple[Case, ...]) -> None:
     """Write a pack for each case; in it `t.` at the beginning of a text becomes the name of the case's pack."""
     for case in cases:
-        pack = folder / case.pack
-        contents: dict[str, Any] = {
-            "pack.yaml": {"ref": case.pack, "config": dict(case.config)},
-            **case.files,
-        }
-        for name, content in contents.items():
-            file = pack / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            # JSON is YAML, and keeps every text what it is.
-            file.write_text(json.dumps(renamed(content, case.pack), ensure_ascii=False), encoding="utf-8")
-        (pack / "actions" / "work.py").write_text("print('null')\n", encoding="utf-8")
+        write_files(
+            folder, case, {"pack.yaml": {"ref": case.pack, "config": dict(case.config)}, **case.files}
+        )
+        (folder / case.pack / "actions" / "work.py").write_text("print('null')\n", encoding="utf-8")
+
+
+def write_files(folder: Path, case: Case, files: Mapping[str, Any]) -> None:
+    """Write definitions into the pack of a case."""
+    for name, content in files.items():
+        file = folder / case.pack / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # JSON is YAML, and keeps every text what it is.
+        file.write_text(json.dumps(renamed(content, case.pack), ensure_ascii=False), encoding="utf-8")
 
 
 def renamed(value: Any, pack: str) -> Any:
@@ -348,8 +350,8 @@ def errors_of(history: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return errors
 
 
-def differences(expected: Expected, seen: Seen, *, exact_time: bool) -> list[str]:
-    """Return a sentence for each thing that is not as expected."""
+def differences(expected: Expected, seen: Seen, *, late: float) -> list[str]:
+    """Return a sentence for each thing that is not as expected; a run may take `late` seconds longer."""
     found = list(_sound(seen.history))
     wanted: dict[str, Any] = {
         "status": expected.status,
@@ -382,16 +384,14 @@ def differences(expected: Expected, seen: Seen, *, exact_time: bool) -> list[str
     found += _history(expected, seen.history)
     least, most = expected.lasted or (expected.took, expected.took)
     if least is not None and most is not None:
-        found += _took(least, most, seen.history, exact_time)
+        found += _took(least, most, seen.history, late)
     for kind in ("nested", "started"):
         for key, inner in getattr(expected, kind).items():
             other = getattr(seen, kind).get(key)
             if other is None:
                 found.append(f"{kind} run {key}: there is none, only {list(getattr(seen, kind))}")
             else:
-                found += [
-                    f"{kind} run {key}: {text}" for text in differences(inner, other, exact_time=exact_time)
-                ]
+                found += [f"{kind} run {key}: {text}" for text in differences(inner, other, late=late)]
     return found
 
 
@@ -476,9 +476,9 @@ def _part(wanted: Any, got: Any) -> bool:
     return wanted is None or bool(wanted == got)
 
 
-def _took(least: float, most: float, history: list[Mapping[str, Any]], exact: bool) -> Iterator[str]:
+def _took(least: float, most: float, history: list[Mapping[str, Any]], late: float) -> Iterator[str]:
     seconds = seconds_of(history[-1]["at"]) - seconds_of(history[0]["at"])
-    if seconds < least - 0.01 or (exact and seconds > most + 0.01):
+    if seconds < least - 0.01 or seconds > most + 0.01 + late:
         yield f"it took {seconds:g} s, not {least:g} to {most:g}"
 
 

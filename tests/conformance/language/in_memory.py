@@ -334,6 +334,8 @@ class Play:
                 memory.fail(task, error, item)
             case "cancel" if event.value == "run":
                 memory.inbox.append(CancelRequested(by="somebody"))
+            case "edit":
+                pass  # A program is what it was when the run started: nothing can reach it.
             case "cancel":
                 cancel(memory, *place_of(event.target)[::2])
             case _:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from language.cases import NOBODY, Act, Case, Moment, Seen, as_written
+from language.cases import NOBODY, Act, Case, Moment, Seen, as_written, write_files
 from language.in_memory import limit_of, place_of, ranked, shuffled
 from world import World
 
@@ -227,6 +227,10 @@ class Conductor:
         if not self._events or not has_come(self.service, self._case.run_id, self._events[0]):
             return False
         event = self._events.pop(0)
+        if event.verb == "edit":
+            write_files(self.world.folder, self._case, event.value)
+            self.service.register()
+            return True
         asked = happen(self.service, self._case.run_id, event)
         if asked is not None:
             self.world.messages.append(Send(kind="interpret", id=asked))
