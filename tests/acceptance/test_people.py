@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -128,45 +129,50 @@ def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     return value
 
 
-@pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a pack, in an environment without settings."""
+def furnish(folder: Path, patch: pytest.MonkeyPatch) -> Stage:
+    """Go to a folder with a pack, in an environment without settings."""
     for name in [name for name in os.environ if name.startswith("DRAMATURG_")]:
-        monkeypatch.delenv(name)
-    pack = tmp_path / "packs" / "stage"
+        patch.delenv(name)
+    pack = folder / "packs" / "stage"
     (pack / "workflows").mkdir(parents=True)
     (pack / "pack.yaml").write_text("ref: stage\n")
     for name, text in WORKFLOWS.items():
         (pack / "workflows" / f"{name}.yaml").write_text(text)
-    monkeypatch.setenv("DRAMATURG_PACKS", str(pack.parent))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    patch.setenv("DRAMATURG_PACKS", str(pack.parent))
+    patch.chdir(folder)
+    return Stage(folder)
 
 
-@pytest.fixture(params=["embedded", "servers"])
-def stage(empty: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """The command line, with a worker process beside it."""
-    stage = Stage(empty)
-    if request.param == "servers":
-        monkeypatch.setenv("DRAMATURG_DATABASE_URL", request.getfixturevalue("postgres_database"))
-        monkeypatch.setenv("DRAMATURG_BROKER_URL", request.getfixturevalue("redis_database"))
-        stage("db", "upgrade")
-        stage("pack", "register")
-    worker = stage.begin("worker", "--threads", "4", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: "are alive" in CliRunner().invoke(cli, ["doctor"]).stdout)
-    yield stage
-    worker.send_signal(signal.SIGTERM)
-    try:
-        assert worker.wait(30) == 0
-    finally:
-        worker.kill()
-        worker.wait()
+@pytest.fixture(scope="module", params=["embedded", "servers"])
+def stage(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    new_postgres_database: Callable[[], AbstractContextManager[str]],
+    redis_url: str,
+) -> Iterator[Stage]:
+    """The command line with a worker process beside it, for all tests: their runs have ids of their own."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        stage = furnish(tmp_path_factory.mktemp("stage"), patch)
+        if request.param == "servers":
+            patch.setenv("DRAMATURG_DATABASE_URL", stack.enter_context(new_postgres_database()))
+            patch.setenv("DRAMATURG_BROKER_URL", redis_url)
+            stage("db", "upgrade")
+            stage("pack", "register")
+        worker = stage.begin("worker", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: "are alive" in CliRunner().invoke(cli, ["doctor"]).stdout)
+        yield stage
+        worker.send_signal(signal.SIGTERM)
+        try:
+            assert worker.wait(30) == 0
+        finally:
+            worker.kill()
+            worker.wait()
 
 
 @pytest.fixture
-def alone(empty: Path) -> Stage:
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """The command line on SQLite, and no worker."""
-    return Stage(empty)
+    return furnish(tmp_path, monkeypatch)
 
 
 def test_a_question_and_a_signal(stage: Stage) -> None:
@@ -195,13 +201,13 @@ def test_a_question_and_a_signal(stage: Stage) -> None:
 
 def test_signals_count_once_under_one_key_and_are_kept(stage: Stage) -> None:
     """Sent before anybody waits, twice."""
-    stage("run", "stage.gate", "--detach", "--id", "g")
+    stage("run", "stage.gate", "--detach", "--id", "k")
     for asked in (True, False):
-        assert stage.json("signal", "g", "go", "1", "--key", "k")["asked"] is asked
-    stage.awaits("g", "answer")
-    stage("answer", "g", '{"n": 1}')
-    assert stage.json("result", "g", "--timeout", "60")["output"] == {"n": 1, "said": 1}
-    assert len([e for e in stage.json("history", "g") if e["type"] == "signal_received"]) == 1
+        assert stage.json("signal", "k", "go", "1", "--key", "k")["asked"] is asked
+    stage.awaits("k", "answer")
+    stage("answer", "k", '{"n": 1}')
+    assert stage.json("result", "k", "--timeout", "60")["output"] == {"n": 1, "said": 1}
+    assert len([e for e in stage.json("history", "k") if e["type"] == "signal_received"]) == 1
 
 
 def test_two_runs_talk_to_each_other(stage: Stage) -> None:
@@ -230,6 +236,7 @@ def test_a_pending_job_is_completed_by_its_token(stage: Stage) -> None:
     said = f"print waits to be completed -> dramaturg complete {number} [JSON]\n"
     until(lambda: said in (stage.folder / "progress").read_text())
     token = json.loads((stage.folder / "queue" / "job.json").read_text())["token"]
+    assert "whole number" in stage("complete", token, '{"printed": "all"}', code=2).stderr
     stage("complete", token, '{"printed": 4}')
     stdout, _ = run.communicate(timeout=60)
     told = (stage.folder / "progress").read_text()
@@ -237,17 +244,17 @@ def test_a_pending_job_is_completed_by_its_token(stage: Stage) -> None:
     assert json.loads(stdout)["output"] == {"rendered": 5, "began_with": 3, "printed": 4, "note": ""}
     assert told.count("print waits") == 1
     assert told.index(said) < told.index("print: succeeded")
-    assert stage("complete", token, code=8).stdout == ""
+    assert stage("complete", token, '{"printed": 5}', code=8).stdout == ""
     assert stage("complete", "no-such-token", code=6).stdout == ""
 
 
 def test_a_pending_job_is_failed_by_its_number(stage: Stage) -> None:
     """With a message, which the workflow sees."""
-    parameters = ("-p", "pages=1", "-p", "seconds=0", "-p", f"out={stage.folder}/queue")
-    stage("run", "examples.external_job", *parameters, "--detach", "--id", "j")
-    number = stage.awaits("j", "completion")["execution_id"]
+    parameters = ("-p", "pages=1", "-p", "seconds=0", "-p", f"out={stage.folder}/other")
+    stage("run", "examples.external_job", *parameters, "--detach", "--id", "f")
+    number = stage.awaits("f", "completion")["execution_id"]
     stage("fail", str(number), "paper jam", "--type", "Jam", "--details", '{"tray": 2}')
-    record = stage.json("result", "j", "--timeout", "60")
+    record = stage.json("result", "f", "--timeout", "60")
     assert record["output"]["note"] == "paper jam"
     (error,) = record["errors"]
     assert (error["type"], error["details"]) == ("Jam", {"tray": 2})
@@ -256,16 +263,17 @@ def test_a_pending_job_is_failed_by_its_number(stage: Stage) -> None:
 @pytest.mark.parametrize("good", [True, False])
 def test_a_failed_task_waits_for_a_person(stage: Stage, good: bool) -> None:
     """unhandled_failure: wait. Completed, the run goes on from there; failed once more, it ends."""
-    stage("run", "stage.parked", "--detach", "--id", "p")
-    number = str(stage.awaits("p", "person")["execution_id"])
-    assert stage.json("show", "p")["status"] == "waiting"
-    assert re.search(r"break.* waits for a person", stage("show", "p").stdout)
+    run_id = "good" if good else "bad"
+    stage("run", "stage.parked", "--detach", "--id", run_id)
+    number = str(stage.awaits(run_id, "person")["execution_id"])
+    assert stage.json("show", run_id)["status"] == "waiting"
+    assert re.search(r"break.* waits for a person", stage("show", run_id).stdout)
     if good:
         stage("complete", number, '"a new key"')
-        assert stage.json("result", "p", "--timeout", "60")["output"] == {"got": "a new key"}
+        assert stage.json("result", run_id, "--timeout", "60")["output"] == {"got": "a new key"}
     else:
         stage("fail", number, "no locksmith", "--type", "NoSmith")
-        assert stage.json("result", "p", "--timeout", "60", code=1)["error"]["type"] == "NoSmith"
+        assert stage.json("result", run_id, "--timeout", "60", code=1)["error"]["type"] == "NoSmith"
     assert stage("complete", number, code=8).stdout == ""
 
 

@@ -199,7 +199,7 @@ def test_an_approval_does_what_people_say(
     [
         ((), None, "the printer has not answered"),
         ((lambda m: m.complete("print", {"printed": 3}),), 3, ""),
-        ((lambda m: m.complete("print"),), 4, ""),
+        ((lambda m: m.complete("print", {}),), 4, ""),
         ((lambda m: m.fail("print", Failure(type="Jam", message="paper jam")),), None, "paper jam"),
     ],
     ids=["silence", "printed", "printed without a word", "failed"],
