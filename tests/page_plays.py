@@ -165,7 +165,7 @@ def played(one: Stated, packs: Library) -> list[Seen]:
             expect = replace(expect, path=seen.ended)
         if "errors" not in gives:
             expect = replace(expect, errors=[error["type"] for error in seen.errors])
-        found = differences(expect, seen, exact_time=True)
+        found = differences(expect, seen, late=0.0)
         assert found == [], f"line {one.line}, {one.ref}, {manner.name}: {found}"
         endings.append(seen)
     return endings
