@@ -62,7 +62,7 @@ def test_a_process_says_how_far_it_is_while_it_runs(pack, tmp_path, heard, until
         """,
     )
     outcomes = []
-    thread = threading.Thread(target=lambda: outcomes.append(pack.run("s.sh", on_beat=heard)))
+    thread = threading.Thread(target=lambda: outcomes.append(pack.run("s.sh", on_beat=heard, timeout=30)))
     thread.start()
     until(lambda: any(beat.progress == 0.4 for beat in heard))
     go.touch()
@@ -301,20 +301,24 @@ def test_a_file_that_is_written_anew_is_read_anew(open_control, heard):
     assert notices(control) == ""
 
 
-@pytest.mark.parametrize("what", ["nothing", "fifo", "link", "folder"])
-def test_a_file_that_is_no_file_any_more_holds_nobody(open_control, tmp_path, what):
+@pytest.mark.parametrize("what", ["nothing", "fifo", "device", "link", "folder"])
+def test_a_file_that_is_no_file_any_more_holds_nobody(open_control, heard, tmp_path, what):
     """Whatever the process made of it."""
     control, file = open_control()
     file.unlink()
     if what == "fifo":
         os.mkfifo(file)
-    elif what == "link":
+    elif what == "device":
         file.symlink_to("/dev/zero")
+    elif what == "link":
+        (tmp_path / "other").write_text('{"progress": 1}\n')
+        file.symlink_to(tmp_path / "other")
     elif what == "folder":
         file.mkdir()
     control.look()
     control.finish()
     assert notices(control) == ""
+    assert heard == []
 
 
 def test_looks_become_rare(open_control):
