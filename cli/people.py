@@ -113,7 +113,7 @@ def complete(app: App, target: str, result: str | None, by: str | None, fmt: For
 
     That is an action which said that it is pending (by its TOKEN, or the number of its EXECUTION), or a failed task of
     a run that waits for a person (by its number; `dramaturg show` names it). JSON is the result, null without one;
-    - reads it from stdin.
+    - reads it from stdin. A result that the action's `output` does not allow is refused, and nothing has happened.
     """
     value = read_json(result)
     with app.access.service() as service:

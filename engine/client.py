@@ -163,6 +163,7 @@ class Client:
         Raises:
             NotFound: there is no such execution.
             Conflict: it does not wait to be completed, or the token is that of an attempt before.
+            InvalidParameters: the action does not allow such a result; it still waits.
             Unreachable: the database did not answer; with a number, whether it was stored is not known.
         """
         self._end(str(target), lambda: self.service.complete(str(target), result, by=by))
