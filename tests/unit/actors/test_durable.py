@@ -186,18 +186,25 @@ def test_messages_that_are_no_tasks_are_not_touched(app: App) -> None:
 
 
 def test_an_exception_is_a_failure_and_dramatiq_neither_retries_nor_keeps_the_message(app: App) -> None:
+    sent = []
+
+    class Watching(Middleware):
+        def after_enqueue(self, broker: Any, message: Any, delay: Any) -> None:
+            sent.append(delay)
+
     def broken(n: int) -> None:
         app.calls.append(n)
         raise KeyError(f"no {n}")
 
-    app.actor(broken, max_retries=7)
+    app.broker.add_middleware(Watching())
+    app.actor(broken, max_retries=7, retry_when=lambda *_: True)
     ref = app.task("broken")
     error = app.start().error(ref)
     assert (error["type"], error["message"], error["attempt"]) == ("KeyError", "'no 20'", 1)
     assert "in broken" in error["details"]["traceback"]
     assert "dramatiq/worker.py" not in error["details"]["traceback"]
     app.broker.join("sums")
-    assert (app.calls, app.given_up) == ([20], 0)
+    assert (app.calls, app.given_up, sent) == ([20], 0, [None])
 
 
 def test_retries_are_the_engines(app: App) -> None:
@@ -355,14 +362,16 @@ def test_an_execution_that_is_no_actors_is_not_taken_by_one(app: App) -> None:
     app.actor(doubled)
     name = app.task("doubled").removeprefix("app.")
     path = f"workflows/{name}.yaml"
-    more = "action: core.sleep\n    input: {seconds: 3600}\n    delay: 3600"
+    more = "action: core.echo\n    queue: elsewhere\n    input: {message: x}"
     app.texts[path] = app.texts[path].replace("action: app.doubled\n    input: {n: 20}", more)
     app.start()
-    run = app.client.start(f"app.{name}")
-    eventually(lambda: run.tasks())
-    app.broker.enqueue(message_for(app, "doubled", run.tasks()[0]["execution_id"]))
-    app.broker.join("sums")
-    assert run.status() == "running"
+    app.engine.stop()
+    with Worker(app.client, queues=["default"], actors=app.broker):
+        run = app.client.start(f"app.{name}")
+        eventually(lambda: run.tasks())
+        app.broker.enqueue(message_for(app, "doubled", run.tasks()[0]["execution_id"]))
+        app.broker.join("sums")
+        assert run.tasks()[0]["status"] == "requested"
 
 
 def test_an_actor_that_the_app_does_not_have_is_an_unknown_action(app: App) -> None:
