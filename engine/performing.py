@@ -35,7 +35,7 @@ READ = Statement(
     "perform_read",
     """SELECT e.id, e.run, e.action, e.input, e.attempt, w.run_id, e.task
     FROM <<rows ids | id bigint>> AS x JOIN execution e ON e.id = x.id JOIN workflow_execution w ON w.id = e.run
-    ORDER BY e.id""",
+    WHERE e.status = 'requested' ORDER BY e.id""",
 )
 RETURN = Statement(
     "perform_return",

@@ -214,7 +214,7 @@ class Stepper:
             "heartbeat": None if report.heartbeat is None else encode(report.heartbeat),
         }
         if report.status == "pending":
-            rows = tx.run(leases.PEND, parameters)
+            rows = tx.run(leases.PEND, {**parameters, "now": tx.now()})
         else:
             parameters["outcome"] = report.status
             parameters["result"] = None if report.result is None else encode(report.result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dramaturg.engine.errors import Failure
+from dramaturg.engine.errors import Conflict, Failure
 from dramaturg.engine.store import queries
 from dramaturg.engine.store.codec import dumps
 from dramaturg.engine.store.database import Transaction
@@ -53,7 +53,11 @@ def cancel(tx: Transaction, target: str, *, by: str, reason: str) -> Asked | Non
     if not target.isascii() or not target.isdigit() or len(target) > 18:
         return None
     found = tx.run(queries.EXECUTION, {"id": int(target)})
-    return _cancel_execution(tx, int(target), found[0][1], found[0][3], by, reason) if found else None
+    return (
+        _cancel_execution(tx, int(target), found[0][1], found[0][2], found[0][3], by, reason)
+        if found
+        else None
+    )
 
 
 def terminate(tx: Transaction, run_id: str, *, by: str, reason: str) -> Asked | None:
@@ -68,8 +72,14 @@ def terminate(tx: Transaction, run_id: str, *, by: str, reason: str) -> Asked | 
     return Asked(target=run_id, status=status, asked=asked, key=key)
 
 
-def _cancel_execution(tx: Transaction, id: int, run: int, status: str, by: str, reason: str) -> Asked:
+def _cancel_execution(
+    tx: Transaction, id: int, run: int, kind: str, status: str, by: str, reason: str
+) -> Asked:
     error = Failure(type="Cancelled", message=reason or f"cancelled by {by or 'a person'}").to_json()
+    if kind in ("fanout", "parallel"):
+        what = "items" if kind == "fanout" else "tasks"
+        raise Conflict(f"execution {id} stands for several {what}: it does no work that could be stopped",
+                       hint=f"cancel its {what} by their numbers, or the run")  # fmt: skip
     nested = tx.run(NESTED_OF, {"id": id})
     if nested:
         asked = bool(_tell(tx, nested[0][0], by, reason))

@@ -64,31 +64,37 @@ FLAGS = Statement(
 
 #: Given back unfinished by a worker that stops: not an attempt. Sent at 0: a clock sends it at once, though whoever sent
 #: it first may note so only now.
-RELEASE_CLAIMS = Statement(
-    "release_claims",
-    f"""UPDATE execution SET status = 'requested', nonce = NULL, worker = NULL, lease_until = NULL, deadline_at = NULL,
+_RELEASE_CLAIMS = f"""UPDATE execution SET status = 'requested', nonce = NULL, worker = NULL, lease_until = NULL, deadline_at = NULL,
         started_at = NULL, sent_at = 0, created_at = :now
     WHERE id IN (SELECT e.id FROM execution e JOIN <<rows claims | id bigint, nonce text>> AS x
-        ON x.id = e.id AND x.nonce = e.nonce WHERE e.status = 'running') RETURNING id, queue, priority, {ACTOR}""",
+        ON x.id = e.id AND x.nonce = e.nonce WHERE e.status = 'running' ORDER BY e.id%s)
+    RETURNING id, queue, priority, {ACTOR}"""
+RELEASE_CLAIMS = Statement(
+    "release_claims", _RELEASE_CLAIMS % "", postgresql=_RELEASE_CLAIMS % " FOR UPDATE OF e"
 )
 
-#: An attempt has ended its work, and somebody else will say how it went: by its nonce, the token.
+#: An attempt has ended its work, and somebody else will say how it went: by its nonce, the token. One that is asked to
+#: stop has stopped by this.
 PEND = Statement(
     "pend",
-    """UPDATE execution SET status = 'waiting', awaits = 'completion', due_at = deadline_at, lease_until = NULL,
-        heartbeat = COALESCE(:heartbeat, heartbeat)
+    """UPDATE execution SET awaits = 'completion', lease_until = NULL, heartbeat = COALESCE(:heartbeat, heartbeat),
+        status = CASE WHEN cancel_requested THEN 'returned' ELSE 'waiting' END,
+        outcome = CASE WHEN cancel_requested THEN 'cancelled' END,
+        finished_at = CASE WHEN cancel_requested THEN CAST(:now AS bigint) END,
+        due_at = CASE WHEN cancel_requested THEN NULL ELSE deadline_at END
     WHERE id = :id AND nonce = :nonce AND status = 'running' RETURNING run""",
 )
 
+_BEATS = """UPDATE execution SET heartbeat = COALESCE(y.heartbeat, execution.heartbeat),
+        progress = COALESCE(y.progress, execution.progress),
+        progress_message = COALESCE(y.message, execution.progress_message)
+    FROM (SELECT e.id, x.heartbeat, x.progress, x.message
+        FROM <<rows beats | id bigint, nonce text, heartbeat text, progress float, message text>> AS x
+        JOIN execution e ON e.id = x.id AND e.nonce = x.nonce WHERE e.status = 'running' ORDER BY e.id%s) AS y
+    WHERE execution.id = y.id"""
+
 #: What attempts say of themselves while they run.
-BEATS = Statement(
-    "beats",
-    """UPDATE execution SET heartbeat = COALESCE(x.heartbeat, execution.heartbeat),
-        progress = COALESCE(x.progress, execution.progress),
-        progress_message = COALESCE(x.message, execution.progress_message)
-    FROM <<rows beats | id bigint, nonce text, heartbeat text, progress float, message text>> AS x
-    WHERE execution.id = x.id AND execution.nonce = x.nonce AND execution.status = 'running'""",
-)
+BEATS = Statement("beats", _BEATS % "", postgresql=_BEATS % " FOR UPDATE OF e")
 
 LOGS = Statement(
     "logs",
@@ -97,12 +103,10 @@ LOGS = Statement(
     FROM <<rows chunks | stream text, text text, truncated bool>> AS x""",
 )
 
-MARK_SENT = Statement(
-    "mark_sent",
-    """UPDATE execution SET sent_at = :now, sends = sends + 1
+_MARK_SENT = """UPDATE execution SET sent_at = :now, sends = sends + 1
     WHERE id IN (SELECT e.id FROM execution e JOIN <<rows sent | id bigint>> AS x ON x.id = e.id
-        WHERE e.status = 'requested' AND e.sent_at IS NULL)""",
-)
+        WHERE e.status = 'requested' AND e.sent_at IS NULL ORDER BY e.id%s)"""
+MARK_SENT = Statement("mark_sent", _MARK_SENT % "", postgresql=_MARK_SENT % " FOR UPDATE OF e SKIP LOCKED")
 
 MARK_QUEUES = Statement(
     "mark_queues",

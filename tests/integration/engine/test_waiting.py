@@ -235,6 +235,51 @@ def test_a_pending_attempt_that_nobody_completes_times_out(world: World) -> None
     assert output_of(world, run_id) == {"got": "second"}
 
 
+def test_an_attempt_that_is_asked_to_stop_does_not_become_pending(world: World) -> None:
+    """Nobody would end it any more."""
+
+    def script(request: ActionRequest) -> ActionOutcome:
+        announce(world, world.service.cancel(run_id).key)
+        world.deliver(world.host())
+        return pending(request)
+
+    world.script = script
+    world.write(job=JOB)
+    host = world.host()
+    run_id = world.start("t.job")
+    world.settle(host)
+    assert world.service.status(run_id) == "cancelled"
+
+
+def test_a_start_that_is_cancelled_before_it_is_made_starts_nothing(world: World) -> None:
+    """A failure of the same decision closes the run first."""
+    world.write(
+        other=OTHER,
+        flow="""
+        tasks:
+          s: {action: core.start, input: {ref: t.other, parameters: {n: 1}, id: other}}
+          bad: {next: [{do: fail}]}
+        """,
+    )
+    run_id = world.start("t.flow")
+    world.settle(world.host())
+    assert world.service.status(run_id) == "failed"
+    assert [one["ref"] for one in world.service.runs()] == ["t.flow"]
+
+
+def test_what_stands_for_several_is_not_cancelled_as_one(world: World) -> None:
+    """Asking would do nothing: it is said."""
+    world.write(flow="tasks: {both: {type: parallel, tasks: {a: {action: core.wait, input: {signal: x}}}}}")
+    run_id = world.start("t.flow")
+    world.deliver(world.host())
+    group, member = world.service.tasks(run_id)
+    with pytest.raises(Conflict, match="stands for several tasks"):
+        world.service.cancel(str(group["execution_id"]))
+    announce(world, world.service.cancel(str(member["execution_id"])).key)
+    world.settle(world.host())
+    assert [one["status"] for one in world.service.tasks(run_id)] == ["failed", "cancelled"]
+
+
 def test_the_last_heartbeat_reaches_the_next_attempt(world: World) -> None:
     """Of an attempt that failed, and of one whose worker died; progress is shown meanwhile."""
     seen: list[Any] = []
