@@ -301,6 +301,25 @@ def test_a_file_that_is_written_anew_is_read_anew(open_control, heard):
     assert notices(control) == ""
 
 
+def test_a_line_that_comes_in_the_middle_of_a_look_is_read_once(open_control, heard, monkeypatch):
+    """Between the question for the size and the reading: it is the next look's."""
+    control, file = open_control()
+    append(file, '{"progress": 0.1}\n')
+    real = os.fstat
+
+    def fstat(number: int) -> os.stat_result:
+        found = real(number)
+        if not heard:
+            append(file, '{"progress": 0.2}\n')
+            os.utime(file, ns=(1, 1))
+        return found
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    for _ in range(3):
+        control.look()
+    assert [beat.progress for beat in heard] == [0.1, 0.2]
+
+
 @pytest.mark.parametrize("what", ["nothing", "fifo", "device", "link", "folder"])
 def test_a_file_that_is_no_file_any_more_holds_nobody(open_control, heard, tmp_path, what):
     """Whatever the process made of it."""
