@@ -323,6 +323,16 @@ def test_the_events_of_a_history_are_on_the_page(endings: list[Seen]) -> None:
     assert listed.keys() - {"type"} - {event["type"] for event in seen} == rare
 
 
+def test_every_kind_of_timeout_is_on_the_page_and_happens(endings: list[Seen]) -> None:
+    """Section 4."""
+    listed = {name for cells in table("### Timeouts") for name in quoted(cells[3])} - {"details.kind"}
+    events = [event for ending in endings for event in ending.history]
+    errors = [event["data"]["error"] for event in events if event.get("data", {}).get("error")]
+    happened = {error["details"]["kind"] for error in errors if error["type"] == "Timeout"}
+    assert listed == happened
+    assert len(listed) == 6
+
+
 # -- expressions ---------------------------------------------------------------------------------------------------
 
 #: What expressions of the page see.
