@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dramaturg.actors")
 
-#: Seconds for which a task waits for a database that does not answer, at most. Then its message is used up, so that the
-#: app's other messages are served, and the engine sends it again.
+#: Seconds for which a task waits for a database that does not answer, at most. Then its message is used up, and those of
+#: other tasks for as long, so that the app's other messages are served; the engine sends them again.
 PATIENCE: Final = 5.0
 
 
@@ -109,6 +109,7 @@ class _Desk:
         self._service: Service | None = None
         self._actors: Broker | None = None
         self._outage = Outage("The database of workflows", "their tasks wait", log)
+        self._rest_until = 0.0
 
     def open(self) -> None:
         """Try to open the database; it is tried again when the first task comes."""
@@ -168,12 +169,14 @@ class _Desk:
         """Claim an execution for this thread; None: it is not to be had, or not now."""
         _here.errand = None
         deadline = time.monotonic() + PATIENCE
-        while True:
+        while time.monotonic() >= self._rest_until:
             try:
                 errand = Errand(self.host(), execution_id)
                 errand.start()
             except Unreachable as error:
                 pause = min(self._outage.failed(error), deadline - time.monotonic())
+                if pause <= 0:
+                    self._rest_until = time.monotonic() + PATIENCE
                 if pause <= 0 or self.stopping.wait(pause):
                     return None
             else:
@@ -182,6 +185,7 @@ class _Desk:
                     return None
                 _here.errand = errand
                 return errand
+        return None
 
     def refuse(self, execution_id: int, failure: Failure) -> None:
         """Fail an execution that nobody here can make."""

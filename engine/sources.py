@@ -38,7 +38,12 @@ class ActionSource:
         ]
         #: Queues that the packs name; one that only an expression gives is not known before it is used.
         self.queues = frozenset(
-            [action.queue for pack in packs for action in pack.actions.values()]
+            [
+                action.queue
+                for pack in packs
+                for action in pack.actions.values()
+                if action.runtime != "dramatiq"  # a queue of the user's app
+            ]
             + [task.queue for task in tasks if isinstance(task.queue, str) and "{{" not in task.queue]
         )
         for pack in packs:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dramaturg.actors.broker import _with_timeouts, make_broker, shown
+from dramaturg.actors.broker import _with_timeouts, make_actors_broker, make_broker, shown
 from dramaturg.actors.embedded import EmbeddedBroker
 from dramaturg.engine.config import Settings
 from dramaturg.engine.errors import Unreachable, UsageError
@@ -163,3 +163,39 @@ def test_a_rabbitmq_that_is_not_there_is_said_with_its_cause(rabbitmq: dict[str,
     rabbitmq["error"] = RuntimeError(Connector())
     with pytest.raises(Unreachable, match=r"^broker amqp://h/v: \[Errno 111\] Connection refused$"):
         make_broker(settings("amqp://h/v"))
+
+
+@pytest.mark.parametrize(
+    ("given", "url", "namespace"),
+    [
+        ({"broker_url": "redis://h:1/2"}, "h:1/2", "dramatiq"),
+        ({"broker_url": "redis://h:1/2", "actors_namespace": "shop"}, "h:1/2", "shop"),
+        ({"broker_url": "redis://h:1/2", "actors_broker_url": "redis://other:3/4"}, "other:3/4", "dramatiq"),
+        ({"actors_broker_url": "redis://other:3/4"}, "other:3/4", "dramatiq"),
+    ],
+)
+def test_the_broker_of_actors_is_that_of_dramatiqs_apps_on_the_same_redis_or_another(
+    given: dict[str, Any], url: str, namespace: str
+) -> None:
+    broker: Any = make_actors_broker(Settings(**given))
+    place = broker.client.connection_pool.connection_kwargs
+    assert f"{place['host']}:{place['port']}/{place['db']}" == url
+    assert broker.namespace == namespace
+    broker.close()
+
+
+@pytest.mark.parametrize("given", [{}, {"broker_url": "amqp://h/dramaturg"}])
+def test_without_a_redis_the_broker_of_actors_has_to_be_named(given: dict[str, Any]) -> None:
+    assert make_actors_broker(Settings(**given)) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"actors_broker_url": "ftp://h"}, "broker ftp://h: unknown kind"),
+        ({"broker_url": "redis://h", "actors_namespace": "dramaturg"}, "Dramaturg's own keys"),
+    ],
+)
+def test_a_broker_of_actors_that_makes_no_sense_is_refused(given: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        make_actors_broker(Settings(**given))

@@ -180,3 +180,19 @@ def test_a_bug_in_serving_is_dramatiqs_to_log() -> None:
 
     with pytest.raises(RuntimeError):
         declared(FakeHost(on_serve=serve)).get_actor("dramaturg.task")(5)
+
+
+def test_a_message_to_an_actor_of_an_app_names_it_and_fails_where_the_middleware_is_missing() -> None:
+    broker = Noting()
+    Dispatcher(broker).send([Send("actor", 7, "sums", action="app.add", actor="add")])
+    ((message,),) = broker.batches
+    assert (message.queue_name, message.actor_name, message.args) == ("sums", "add", ())
+    assert message.options == {"dramaturg": {"execution": 7, "version": VERSION}, "max_retries": 0}
+    with pytest.raises(TypeError, match=r"dramaturg\.DurableTasks"):
+        (lambda x=1, y=2: x + y)(**message.kwargs)
+
+
+def test_a_dispatcher_may_be_told_to_make_no_queue_known() -> None:
+    broker = OneByOne()
+    Dispatcher(broker, declares=False).send([Send("actor", 7, "sums", actor="add")])
+    assert (len(broker.sent), broker.declared) == (1, [])
