@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from language.cases import Case, differences, load
+from language.cases import Case, load
 from language.in_memory import Play, manners
 from language.in_world import Conductor
 from language.library import Library
+from language.seen import differences
 from world import World
 
 #: Seconds that a run on a database may take longer than it says: the time that passes is this machine's.

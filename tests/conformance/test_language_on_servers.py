@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import redis
 from actor_fakes import our_threads
-from language.cases import Case, differences, load
+from language.cases import Case, load
 from language.in_threads import PATIENCE, Cast
 from language.in_world import seen
 from language.library import Library
+from language.seen import differences
 
 from dramaturg import Client
 from dramaturg.engine.config import load_settings

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from language.cases import NOBODY, Act, Case, Moment, Seen, as_written, errors_of
+from language.cases import NOBODY, Act, Case, Moment, as_written
+from language.seen import Seen, errors_of
 
 from dramaturg.engine.errors import JSON, Failure, InvalidParameters
 from dramaturg.engine.interpreter.memory import OPENING

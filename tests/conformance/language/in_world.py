@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from language.cases import NOBODY, Act, Case, Moment, Seen, as_written, write_files
+from language.cases import NOBODY, Act, Case, Moment, as_written, write_files
 from language.in_memory import limit_of, place_of, ranked, shuffled
+from language.seen import Seen
 from world import World
 
 from dramaturg.engine.errors import DramaturgError, Failure
