@@ -77,7 +77,7 @@ RELEASE_CLAIMS = Statement(
 #: stop has stopped by this.
 PEND = Statement(
     "pend",
-    """UPDATE execution SET awaits = 'completion', lease_until = NULL, heartbeat = COALESCE(:heartbeat, heartbeat),
+    """UPDATE execution SET awaits = 'completion', lease_until = NULL, heartbeat = COALESCE(CAST(:heartbeat AS text), heartbeat),
         status = CASE WHEN cancel_requested THEN 'returned' ELSE 'waiting' END,
         outcome = CASE WHEN cancel_requested THEN 'cancelled' END,
         finished_at = CASE WHEN cancel_requested THEN CAST(:now AS bigint) END,

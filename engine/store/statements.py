@@ -79,7 +79,7 @@ LOCK = Statement(
 COMPLETE = Statement(
     "complete",
     """UPDATE execution SET status = 'returned', outcome = :outcome, result = :result, error = :error,
-        heartbeat = COALESCE(:heartbeat, heartbeat), finished_at = :now, lease_until = NULL
+        heartbeat = COALESCE(CAST(:heartbeat AS text), heartbeat), finished_at = :now, lease_until = NULL
     WHERE id = :id AND nonce = :nonce AND status = 'running' RETURNING run""",
 )
 
@@ -360,7 +360,7 @@ CANCEL_WAITING = Statement("cancel_waiting", _CANCEL_WAITING)
 #: What runs is asked to stop; also what a worker that stops has handed back just now.
 CANCEL_RUNNING = Statement(
     "cancel_running",
-    f"""UPDATE execution SET cancel_requested = true, verdict = COALESCE(verdict, :verdict)
+    f"""UPDATE execution SET cancel_requested = true, verdict = COALESCE(verdict, CAST(:verdict AS text))
     WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND status IN ('running', 'requested')
         AND kind IN ('worker', 'actor', 'workflow') ORDER BY id <<lock>>)""",
 )
