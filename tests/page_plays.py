@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from language.cases import Case, Expected, Moment, Script, Seen, differences
+from language.cases import Case, Expected, Moment, Script
 from language.in_memory import Play, manners
 from language.library import Library
+from language.seen import Seen, differences
 
 FENCE = re.compile(r"^```yaml (?P<kind>\w+)[^\n`]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 

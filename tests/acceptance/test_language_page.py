@@ -10,8 +10,8 @@ from pathlib import Path
 import page_plays
 import pytest
 import yaml
-from language.cases import Seen
 from language.library import Library
+from language.seen import Seen
 from page_plays import Stated
 from scopes import EVERYTHING, DataScope
 
