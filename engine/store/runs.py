@@ -311,8 +311,8 @@ class _Writer:
                     sql.CLEAR_VISIT_TIMERS, {"run": run, "task": command.task, "visit": command.visit}
                 )
             case c.Park() | c.Unpark():
-                parked = {"parked": isinstance(command, c.Park), "task": command.task, "visit": command.visit}
-                self.tx.run(sql.PARK, {"run": run, **parked})
+                statement = sql.PARK if isinstance(command, c.Park) else sql.UNPARK
+                self.tx.run(statement, {"run": run, "task": command.task, "visit": command.visit})
             case c.EndRun():
                 self._end(command)
             case _:

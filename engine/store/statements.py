@@ -404,8 +404,13 @@ CLEAR_SIGNALS = Statement("clear_signals", "DELETE FROM signal WHERE run = :run"
 
 PARK = Statement(
     "park",
-    """UPDATE execution SET parked = :parked WHERE run = :run AND item = -1
-        AND (CAST(:task AS text) IS NULL OR (task = :task AND visit = :visit)) AND parked <> :parked""",
+    "UPDATE execution SET parked = true WHERE run = :run AND task = :task AND visit = :visit AND item = -1",
+)
+#: One failure does not wait for a person any more, or none of the run does.
+UNPARK = Statement(
+    "unpark",
+    """UPDATE execution SET parked = false WHERE run = :run AND item = -1 AND parked
+        AND (CAST(:task AS text) IS NULL OR (task = :task AND visit = :visit))""",
 )
 
 #: Runs of executions of kind workflow that are to run now. `made` has {execution_id, run_id}.

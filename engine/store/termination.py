@@ -71,7 +71,7 @@ def terminate(tx: Transaction, row: RunRow, *, by: str, reason: str) -> list[int
     runs = _nested(tx, row, by, reason)
     ended = tx.run(FENCE_OFF, {"run": row.id, "error": error, "now": now})
     tx.run(END_TASKS, {"run": row.id})
-    tx.run(sql.PARK, {"run": row.id, "parked": False, "task": None, "visit": None})
+    tx.run(sql.UNPARK, {"run": row.id, "task": None, "visit": None})
     seq = _tell(tx, row, sorted((task, visit) for task, visit, item in ended if item == -1), failure, now)
     closing = dumps({"status": "cancelled", "error": failure.to_json()})
     tx.run(END_RUN, {"run": row.id, "closing": closing, "next_seq": seq, "now": now})
