@@ -124,7 +124,7 @@ def _operation(node: ast.expr, scope: Mapping[str, Any]) -> Any:
             return _guarded(COMPARE[type(node.ops[0])], left, right)
         case ast.BinOp():
             return _guarded(COMPUTE[type(node.op)], _value(node.left, scope), _value(node.right, scope))
-    raise NotImplementedError(ast.dump(node))
+    raise TypeError(ast.dump(node))
 
 
 def _guarded(do: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
