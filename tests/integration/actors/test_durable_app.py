@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from actor_fakes import eventually
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
+from servers import PostgresServer
 
 from dramaturg import Client, RunCancelled, RunTimedOut
 from dramaturg.engine.config import load_settings
@@ -60,7 +62,7 @@ output_map: {total: "{{ workflow.total }}", said: "{{ workflow.said }}"}
 SINGLE = """
 ref: shop.{name}_once
 tasks:
-  only: {{action: shop.{name}, input: {input}}}
+  only: {{action: shop.{name}, input: {input}, on_lost: {on_lost}}}
 """
 
 
@@ -126,38 +128,49 @@ class Stage:
         self.broker.client.connection_pool.disconnect()
 
 
-@pytest.fixture
-def stage(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres_database: str, redis_database: str
-) -> Iterator[Stage]:
-    """A stage with both kinds of workers, ready to serve."""
-    pack = tmp_path / "packs" / "shop"
+@contextmanager
+def staged(folder: Path, database: str, redis: str, **more: str) -> Iterator[Stage]:
+    """Make a stage with a worker of the engine; the app's is still to be started."""
+    pack = folder / "packs" / "shop"
     (pack / "workflows").mkdir(parents=True)
     (pack / "actions").mkdir()
     (pack / "pack.yaml").write_text("ref: shop\nversion: 1.0.0\n")
-    for name, queue in ACTORS.items():
-        text = f"ref: shop.{name}\nruntime: dramatiq\nentry_point: {name}\nqueue: {queue}\n"
+    for name, queue in {**ACTORS, "count": "shop"}.items():
+        actor = "inventory" if name == "count" else name
+        text = f"ref: shop.{name}\nruntime: dramatiq\nentry_point: {actor}\nqueue: {queue}\n"
         (pack / "actions" / f"{name}.yaml").write_text(text)
     (pack / "workflows" / "order.yaml").write_text(ORDER)
-    for name, given in {"hurry": "{}", "inventory": "{seconds: 60}"}.items():
-        text = SINGLE.format(name=name, input=given)
+    for name, given in {"hurry": "{}", "inventory": "{seconds: 60}", "count": "{seconds: 1}"}.items():
+        # A claim that is on disk at once, where the database is killed.
+        on_lost = "fail" if name == "count" else "rerun"
+        text = SINGLE.format(name=name, input=given, on_lost=on_lost)
         (pack / "workflows" / f"{name}_once.yaml").write_text(text)
     settings = {
-        "database_url": postgres_database,
-        "broker_url": redis_database,
+        "database_url": database,
+        "broker_url": redis,
         "packs": str(pack.parent),
         "lease": "3",
-        "eager": getattr(request, "param", "true"),
+        **more,
     }
     service = Service.open(load_settings(**settings), migrate=True)
     service.register()
     service.close()
-    made = Stage(tmp_path, settings, redis_database)
+    made = Stage(folder, settings, redis)
     try:
         made.start("worker", "dramaturg", "worker", "--threads", "2")
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def stage(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres_database: str, redis_database: str
+) -> Iterator[Stage]:
+    """A stage on servers that others use, too."""
+    eager = getattr(request, "param", "true")
+    with staged(tmp_path, postgres_database, redis_database, eager=eager) as made:
+        yield made
 
 
 #: With workers of the engine that go on with what follows themselves, and with some that leave it to messages.
@@ -222,6 +235,21 @@ def test_a_cancelled_run_stops_the_actor(stage: Stage) -> None:
         run.result(PATIENCE)
     assert stage.noted() == {"inventory": 1}
     eventually(lambda: stage.left() == {})
+
+
+def test_what_an_actor_gives_while_the_database_is_away_is_not_lost(
+    tmp_path: Path, postgres_server: Callable[[], PostgresServer], redis_database: str
+) -> None:
+    server = postgres_server()
+    with staged(tmp_path, server.url, redis_database, lease="60") as stage:
+        stage.app()
+        run = stage.client.start("shop.count_once")
+        eventually(lambda: stage.noted()["inventory"] == 1, PATIENCE)
+        server.kill()
+        eventually(lambda: stage.noted()["counted"] == 1, PATIENCE)
+        server.start()
+        run.result(PATIENCE)
+        assert (stage.noted(), run.tasks()[0]["attempt"]) == ({"inventory": 1, "counted": 1}, 1)
 
 
 def test_doubled_messages_do_no_harm(stage: Stage) -> None:
