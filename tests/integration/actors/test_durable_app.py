@@ -18,7 +18,7 @@ from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 from servers import PostgresServer
 
-from dramaturg import Client, RunCancelled, RunTimedOut
+from dramaturg import Client, RunCancelled, RunTimedOut, Worker
 from dramaturg.engine.config import load_settings
 from dramaturg.engine.service import Service
 
@@ -130,7 +130,7 @@ class Stage:
 
 @contextmanager
 def staged(folder: Path, database: str, redis: str, **more: str) -> Iterator[Stage]:
-    """Make a stage with a worker of the engine; the app's is still to be started."""
+    """Make a stage, with a worker of the engine if that has a broker; the app's is still to be started."""
     pack = folder / "packs" / "shop"
     (pack / "workflows").mkdir(parents=True)
     (pack / "actions").mkdir()
@@ -145,19 +145,14 @@ def staged(folder: Path, database: str, redis: str, **more: str) -> Iterator[Sta
         on_lost = "fail" if name == "count" else "rerun"
         text = SINGLE.format(name=name, input=given, on_lost=on_lost)
         (pack / "workflows" / f"{name}_once.yaml").write_text(text)
-    settings = {
-        "database_url": database,
-        "broker_url": redis,
-        "packs": str(pack.parent),
-        "lease": "3",
-        **more,
-    }
+    settings = {"database_url": database, "packs": str(pack.parent), "lease": "3", **more}
     service = Service.open(load_settings(**settings), migrate=True)
     service.register()
     service.close()
     made = Stage(folder, settings, redis)
     try:
-        made.start("worker", "dramaturg", "worker", "--threads", "2")
+        if "broker_url" in settings:
+            made.start("worker", "dramaturg", "worker", "--threads", "2")
         yield made
     finally:
         made.close()
@@ -169,7 +164,7 @@ def stage(
 ) -> Iterator[Stage]:
     """A stage on servers that others use, too."""
     eager = getattr(request, "param", "true")
-    with staged(tmp_path, postgres_database, redis_database, eager=eager) as made:
+    with staged(tmp_path, postgres_database, redis_database, broker_url=redis_database, eager=eager) as made:
         yield made
 
 
@@ -241,7 +236,8 @@ def test_what_an_actor_gives_while_the_database_is_away_is_not_lost(
     tmp_path: Path, postgres_server: Callable[[], PostgresServer], redis_database: str
 ) -> None:
     server = postgres_server()
-    with staged(tmp_path, server.url, redis_database, lease="60") as stage:
+    given = {"broker_url": redis_database, "lease": "60"}
+    with staged(tmp_path, server.url, redis_database, **given) as stage:
         stage.app()
         run = stage.client.start("shop.count_once")
         eventually(lambda: stage.noted()["inventory"] == 1, PATIENCE)
@@ -263,3 +259,14 @@ def test_doubled_messages_do_no_harm(stage: Stage) -> None:
     assert run.result(PATIENCE)["total"] == 6
     assert stage.noted() == {"price": 1, "reserve": 1, "charge": 3, "ship": 1, "mail": 2}
     eventually(lambda: stage.left() == {})
+
+
+def test_an_embedded_engine_has_the_actors_of_an_app_beside_it(
+    tmp_path: Path, sqlite_database: str, redis_database: str
+) -> None:
+    given = {"actors_broker_url": redis_database}
+    with staged(tmp_path, sqlite_database, redis_database, **given) as stage, Worker(stage.client):
+        stage.app()
+        run = stage.client.start("shop.order", {"item": "tea"})
+        assert run.result(PATIENCE) == {"total": 6, "said": ["THANKS", "BYE"]}
+        assert stage.noted() == {"price": 1, "reserve": 1, "charge": 3, "ship": 1, "mail": 2}
