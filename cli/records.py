@@ -77,9 +77,11 @@ def _header(record: Record, now: datetime, signs: Signs) -> Iterator[Text]:
             yield _field(name, words.clock(record[f"{name}_at"]))
     if record.get("error"):
         yield _field("error", visible(words.failure(record["error"])), "red")
+    # While a run waits for a person, one of its failures is not handled.
+    name = "failure" if record["status"] == "waiting" else "handled"
     for error in record.get("errors") or []:
         if error != record.get("error"):
-            yield _field("handled", visible(words.failure(error)), "yellow")
+            yield _field(name, visible(words.failure(error)), "yellow")
 
 
 def _field(name: str, value: str, style: str = "") -> Text:

@@ -64,6 +64,12 @@ def test_show_of_a_failed_run_exits_0(invoke: Invoke, service: Any) -> None:
     assert json.loads(invoke("show", "r-1", "-o", "json").stdout) == service.known["r-1"]
 
 
+def test_show_does_not_call_handled_what_waits_for_a_person(invoke: Invoke, service: Any) -> None:
+    """A run that waits has a failure that nobody handled."""
+    service.ends("r-1", "waiting", errors=[{"type": "Boom", "message": "no"}])()
+    assert "failure   Boom: no" in invoke("show", "r-1").stdout
+
+
 def test_show_of_an_unknown_run_exits_6(invoke: Invoke) -> None:
     """It is told which one."""
     done = invoke("show", "nope")
