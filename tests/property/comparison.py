@@ -226,5 +226,5 @@ def check(case: Case) -> None:
     Raises:
         AssertionError: with what differs.
     """
-    differences = by_engine(case).differences(by_model(case))
+    differences = by_engine(case, checked=False).differences(by_model(case))
     assert not differences, "\n".join(["the engine and the model differ:", *differences])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comparison import Case
@@ -11,23 +12,24 @@ from scripts import Ending, Script
 
 from dramaturg.engine.errors import DefinitionError
 
-NAMES = "abcdefghijkl"
+NAMES = "abcdefghijklmnopqrst"
 
+#: Mostly true, so that most runs come far.
 WHENS = [
-    None,
-    "succeeded",
+    *[None] * 30,
+    *["succeeded", "completed"] * 5,
+    "not failed()",
+    "{{ n < 2 }}",
+    "{{ n < parameters.p and not failed() }}",
+    "{{ default(result().ok, true) }}",
+    "{{ default(result().n, 0) > 1 }}",
+    "{{ default(error().type, '') != 'Boom' }}",
     "failed",
-    "completed",
     "timed_out",
     "cancelled",
     "skipped",
     "not succeeded()",
     "failed() or timed_out()",
-    "{{ succeeded() and default(result().ok, false) }}",
-    "{{ n < 2 }}",
-    "{{ n < parameters.p and not failed() }}",
-    "{{ default(result().n, 0) > 1 }}",
-    "{{ default(error().type, '') == 'Boom' }}",
     False,
 ]
 #: Conditions that may fail to be evaluated, or that look at other tasks.
@@ -41,11 +43,9 @@ PUBLISHES: list[Any] = [
     {"s": "n is {{ n }}, {{ null }}{{ true }}"},
 ]
 VALUES: list[Any] = [None, 1, {"n": 2, "ok": True}, {"n": 0, "ok": False}, [1, 2, 3], "text", []]
-ENDINGS = [Ending("succeeded", value) for value in VALUES] + [
-    Ending("failed", None, "Boom"),
-    Ending("failed", None, "Other"),
-    Ending("timed_out"),
-]
+DONE = [Ending("succeeded", value) for value in VALUES]
+UNDONE = [Ending("failed", None, "Boom"), Ending("failed", None, "Other"), Ending("timed_out")]
+ENDINGS = [*DONE * 2, *UNDONE]
 NESTED = [*ENDINGS, Ending("failed", {"n": 3}, "Boom"), Ending("cancelled", None, "Cancelled")]
 RETRY_WHENS = [
     "failed",
@@ -104,7 +104,7 @@ LIMITS = st.sampled_from([0.5, 1.5, 2.5])
 @st.composite
 def works(draw: st.DrawFn, risky: bool = True) -> dict[str, Any]:
     """Return what a task does, without its place in the graph."""
-    kinds = ["t.work"] * 8 + ["junction", "items", "items", "items", "t.nested", "core.sleep"]
+    kinds = ["t.work"] * 12 + ["junction", "items", "items", "items", "t.nested", "core.sleep"]
     kinds += ["t.missing", "t.strict"] if risky else []
     kind = draw(st.sampled_from(kinds))
     if kind == "junction":
@@ -154,70 +154,124 @@ def _some(draw: st.DrawFn, **given: tuple[st.SearchStrategy[Any], int]) -> dict[
     return {name: value for name, value in found.items() if value is not None}
 
 
+class Graph:
+    """A graph that is made of blocks: sequences, forks that join, choices and loops, one inside the other."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+        self.joins: dict[str, Any] = {}
+        #: (from, to, when, publish), in the order in which they are made.
+        self.edges: list[tuple[str, str, Any, list[Any]]] = []
+        self.names: list[str] = []
+
+    def make(self) -> str:
+        """Return a new task's name."""
+        self.names.append(NAMES[len(self.names)])
+        return self.names[-1]
+
+    def link(self, one: str, other: str, when: Any = "?", publish: Sequence[Any] = ()) -> None:
+        """Let one task lead to another; without a condition under any that comes along."""
+        condition = self.draw(st.sampled_from(WHENS)) if when == "?" else when
+        self.edges.append((one, other, condition, list(publish)))
+
+    def block(self, size: int) -> tuple[str, str]:
+        """Make a block of so many tasks, about; return its first and its last one."""
+        if size <= 1:
+            name = self.make()
+            return name, name
+        kinds = [self.sequence, self.fork, self.fork, self.fork, self.loop, self.choice]
+        return self.draw(st.sampled_from(kinds))(size)
+
+    def sequence(self, size: int) -> tuple[str, str]:
+        first, one = self.block(size // 2)
+        other, last = self.block(size - size // 2)
+        self.link(one, other)
+        return first, last
+
+    def loop(self, size: int) -> tuple[str, str]:
+        first, last = self.block(size)
+        turns = self.draw(st.integers(1, 3))
+        self.link(last, first, f"{{{{ n < {turns} }}}}", [{"n": "{{ n + 1 }}"}])
+        return first, last
+
+    def fork(self, size: int) -> tuple[str, str]:
+        first, last = self.make(), self.make()
+        count = self.draw(st.sampled_from([2, 2, 3]))
+        for _ in range(count):
+            one, other = self.block((size - 2) // count)
+            self.link(first, one)
+            self.link(other, last)
+        self.joins[last] = self.draw(st.sampled_from(["all", "all", "all", *range(1, count + 1), None]))
+        return first, last
+
+    def choice(self, size: int) -> tuple[str, str]:
+        first, last = self.make(), self.make()
+        for when in self.draw(
+            st.sampled_from([("succeeded", "not succeeded()"), ("{{ n < 1 }}", "{{ n >= 1 }}")])
+        ):
+            one, other = self.block((size - 2) // 2)
+            self.link(first, one, when)
+            self.link(other, last)
+        return first, last
+
+
 @st.composite
-def flows(draw: st.DrawFn, most: int = 9) -> dict[str, Any]:
+def flows(draw: st.DrawFn) -> dict[str, Any]:
     """Return a workflow that the parser may yet refuse for a join that nobody can meet."""
-    names = list(NAMES[: draw(st.integers(2, most))])
-    tasks = {name: draw(groups(name)) if draw(one_in(8)) else draw(works()) for name in names}
-    edges: dict[str, list[tuple[str, bool]]] = {name: [] for name in names}
-    for index, name in enumerate(names[1:], 1):
-        for _ in range(draw(st.sampled_from([1, 1, 1, 2, 2, 3, 0]))):
-            edges[draw(st.sampled_from(names[:index]))].append((name, False))
-    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):
-        index = draw(st.integers(0, len(names) - 1))
-        edges[names[index]].append((draw(st.sampled_from(names[: index + 1])), True))
-    named = {target for one in edges.values() for target, back in one if not back}
-    entry = [name for name in names if name not in named]
-    for name in names:
-        tasks[name] |= _some(draw, when=(st.sampled_from(["{{ n > 0 }}", "{{ x }}", False]), 10))
-        transitions = _transitions(draw, edges[name])
+    graph = Graph(draw)
+    graph.block(draw(st.sampled_from([2, 3, 4, 5, 6, 7, 8])))
+    if draw(one_in(4)):
+        graph.block(draw(st.integers(1, 2)))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        graph.link(*draw(st.tuples(st.sampled_from(graph.names), st.sampled_from(graph.names))))
+    wild = draw(one_in(3))
+    tasks = {name: draw(groups(name)) if draw(one_in(8)) else draw(works(risky=wild)) for name in graph.names}
+    for name in graph.names:
+        tasks[name] |= _some(draw, when=(st.sampled_from(["{{ n > 0 }}", "{{ x }}", False]), 15))
+        transitions = _transitions(draw, [edge[1:] for edge in graph.edges if edge[0] == name], wild)
+        if not wild:
+            transitions.append({"when": "not succeeded()", "do": ["noop"]})
         if transitions:
             tasks[name]["next"] = transitions
-    for name in names:
-        before = sum(any(target == name for target, _ in edges[one]) for one in names)
-        if before and name not in entry and draw(st.booleans()):
-            tasks[name]["join"] = draw(st.sampled_from(["all", *range(1, before + 1)]))
+        if graph.joins.get(name) is not None:
+            tasks[name]["join"] = graph.joins[name]
     flow: dict[str, Any] = {
         "ref": "t.flow",
         "parameters": {"p": {"type": "integer", "default": 2}},
         "vars": {"n": 0, "x": draw(st.sampled_from([None, 1, [1, 2]])), "m": "{{ n }}", "s": ""},
         "tasks": tasks,
         "output_map": {"n": "{{ n }}", "m": "{{ [output.n, m, s] }}"},
-        "limits": {"visits": draw(st.integers(1, 6))},
+        "limits": {"visits": draw(st.sampled_from([5, 4, 3, 2, 1]))},
     }
-    if any(back for one in edges.values() for _, back in one):
+    forward = {other for one, other, *_ in graph.edges if graph.names.index(one) < graph.names.index(other)}
+    entry = [name for name in graph.names if name not in forward and name not in graph.joins]
+    if any(other in entry for _, other, *_ in graph.edges):
         flow["start"] = entry
-    if draw(one_in(6)):
-        task = draw(st.sampled_from(names))
-        flow["output_map"] |= {"r": f"{{{{ task.{task}.result }}}}", "t": f"{{{{ task.{task}.status }}}}"}
-    flow |= _some(draw, cancellation_policy=(st.just("cancel_running"), 4), timeout=(st.integers(1, 6), 8))
+    if draw(one_in(12)):
+        task = draw(st.sampled_from(graph.names))
+        flow["output_map"] |= {"r": f"{{{{ task.{task}.result.n }}}}", "t": f"{{{{ task.{task}.status }}}}"}
+    flow |= _some(draw, cancellation_policy=(st.just("cancel_running"), 4), timeout=(st.integers(1, 6), 12))
     return flow
 
 
-def _transitions(draw: st.DrawFn, edges: list[tuple[str, bool]]) -> list[dict[str, Any]]:
-    """Spread the edges of a task over its transitions; a way back has a condition, most of the time."""
+def _transitions(draw: st.DrawFn, edges: list[Any], wild: bool) -> list[dict[str, Any]]:
+    """Spread what follows a task over its transitions, and put a few things between."""
     found: list[dict[str, Any]] = []
-    for target, back in edges:
-        if found and target not in found[-1]["do"] and draw(st.booleans()):
-            found[-1]["do"].append(target)
-            continue
-        when = (
-            draw(st.sampled_from(WHENS))
-            if not back
-            else draw(st.sampled_from(["{{ n < 2 }}", "{{ n < 3 }}", None]))
-        )
-        found.append({"when": when, "publish": [], "do": [target]})
-        if back:
-            found[-1]["publish"].append({"n": "{{ n + 1 }}"})
+    for target, when, publish in edges:
+        last = found[-1] if found else None
+        if last and last["when"] == when and target not in last["do"] and not publish and draw(st.booleans()):
+            last["do"].append(target)
+        else:
+            found.append({"when": when, "publish": publish, "do": [target]})
     for one in found:
-        if draw(one_in(8)):
+        if wild and draw(one_in(8)):
             one["when"] = draw(st.sampled_from(RISKY))
         if draw(one_in(3)):
             one["publish"].append(draw(st.sampled_from(PUBLISHES)))
-        if draw(one_in(12)):
+        if draw(one_in(25)):
             one["do"].append("fail")
     for _ in range(draw(st.sampled_from([0, 0, 0, 1]))):
-        do = draw(st.sampled_from([["noop"], ["fail"], ["succeed"], ["continue"], []]))
+        do = draw(st.sampled_from([["noop"], [], ["continue"], ["fail"], ["succeed"]]))
         new = {"when": draw(st.sampled_from(WHENS)), "publish": [draw(st.sampled_from(PUBLISHES))], "do": do}
         found.insert(draw(st.integers(0, len(found))), new)
     return [{key: value for key, value in one.items() if value not in (None, [])} for one in found]
@@ -234,7 +288,7 @@ def scripts(draw: st.DrawFn, flow: dict[str, Any]) -> Script:
         given = draw(st.lists(st.sampled_from(kinds), max_size=3))
         if given:
             endings[name] = given
-    order = tuple(draw(st.lists(st.integers(0, 5), max_size=20)))
+    order = tuple(draw(st.lists(st.integers(0, 5), max_size=30)))
     return Script(endings, order, draw(st.sampled_from([1, 1, 2, 3, 7])))
 
 
