@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import jinja2
 from jinja2 import nodes
@@ -21,6 +22,9 @@ from dramaturg.engine.expressions.faults import Fault
 MAX_EXPRESSION = 10_000
 #: Brackets inside brackets. Jinja's parser takes some 15 Python frames for each.
 MAX_BRACKETS = 30
+#: Syntax trees that are kept: a definition's expressions are each checked in two ways, and many are written more than once.
+#: The greatest has about a megabyte.
+KEPT = 32
 #: Depth of a syntax tree; building takes up to five Python frames a level, evaluating up to three, so that
 #: both end the same way wherever they are called.
 MAX_DEPTH = 60
@@ -105,10 +109,11 @@ def _end(source: str, start: int) -> int:
     raise Fault("'{{' is not closed by '}}'", start)
 
 
+@lru_cache(maxsize=KEPT)
 def parse(expression: str, offset: int) -> nodes.Expr:
     """Return the syntax tree of *expression*; `lineno` of its nodes is the offset in the whole text.
 
-    *offset* is where the expression begins in the text.
+    *offset* is where the expression begins in the text. Others may get the same tree: it must not be changed.
 
     Raises:
         Fault: it is no expression, is too long or nested too deep.

@@ -238,3 +238,17 @@ def test_evaluating_twice_ends_the_same_way() -> None:
         with pytest.raises(EvaluationError, match="builds more than 1,000,000") as failed:
             bomb.render(DataScope())
         assert failed.value.place == "here[1]"
+
+
+def test_compiling_a_text_again_finds_what_is_true_at_the_other_place() -> None:
+    """Syntax trees are shared between places; names, reads and problems belong to each place alone."""
+    known, unknown = Names(variables=frozenset({"n"})), Names()
+    before = compile_value("{{ n + result().x }}", "a", EVERYTHING)
+    with pytest.raises(ExpressionSyntaxError, match="there is no"):
+        compile_value("{{ n + result().x }}", "b", unknown)
+    with pytest.raises(ExpressionSyntaxError, match="only known in transitions"):
+        compile_value("{{ n + result().x }}", "c", known)
+    after = compile_value("{{ n + result().x }}", "d", EVERYTHING)
+    scope = DataScope(variables={"n": 1}, latest_result={"x": 2})
+    assert (before.render(scope), after.render(scope), after.place) == (3, 3, "d")
+    assert before.reads == after.reads
