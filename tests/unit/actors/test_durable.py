@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ output_map: {{result: "{{{{ workflow.result }}}}"}}
 """
 
 
+@cache
+def time_limit(milliseconds: int) -> TimeLimit:
+    """Return Dramatiq's middleware, at work: its thread never ends, so there is one for all tests."""
+    made = TimeLimit(time_limit=milliseconds, interval=20)
+    made.after_process_boot(None)
+    return made
+
+
 class App:
     """An app with a broker and a worker of its own, and the engine of its workflows."""
 
@@ -43,14 +52,9 @@ class App:
         self.folder = folder
         self.url = f"sqlite:///{folder / 'runs.db'}"
         #: Dramatiq's default middleware, with quicker hands.
-        stack = [
-            TimeLimit(time_limit=general_limit, interval=20),
-            ShutdownNotifications(),
-            Retries(min_backoff=20),
-        ]
-        self.broker = StubBroker(middleware=[*stack, AsyncIO(), *extra], fail_fast_default=False)
+        stack = [time_limit(general_limit), ShutdownNotifications(), Retries(min_backoff=20), AsyncIO()]
+        self.broker = StubBroker(middleware=[*stack, *extra], fail_fast_default=False)
         self.broker.add_middleware(DurableTasks(database_url=self.url, grace=0.4))
-        self.broker.emit_after("process_boot")
         self.client: Any = None
         self.engine: Any = None
         self.workers: list[dramatiq.Worker] = []
