@@ -12,7 +12,7 @@ from scripts import Ending, Script
 
 from dramaturg.engine.errors import DefinitionError
 
-NAMES = "abcdefghijklmnopqrst"
+NAMES = "abcdefghijklmnopqrstuvwxyz"
 
 #: Mostly true, so that most runs come far.
 WHENS = [
@@ -196,7 +196,7 @@ class Graph:
 
     def fork(self, size: int) -> tuple[str, str]:
         first, last = self.make(), self.make()
-        count = self.draw(st.sampled_from([2, 2, 3]))
+        count = self.draw(st.sampled_from([2, 2, 3] if size > 4 else [2]))
         for _ in range(count):
             one, other = self.block((size - 2) // count)
             self.link(first, one)
