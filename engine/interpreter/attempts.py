@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from dramaturg.engine.errors import JSON, Failure
@@ -19,6 +20,8 @@ from dramaturg.engine.language.program import TaskProgram, groups_of
 
 def returned(turn: Turn, attempt: Returned) -> None:
     """Draw the conclusions from an attempt that has ended."""
+    if attempt.verdict is None:
+        attempt = replace(attempt, verdict=turn.verdicts.get((attempt.task, attempt.visit)))
     status, error = _outcome(attempt)
     if _may_go_on(turn, attempt):
         try:

@@ -139,7 +139,8 @@ class CancelOpen:
     visit: int | None = None
     #: What the error says to whoever asks why, such as "the run failed".
     reason: str = ""
-    #: Not cancelled but timed out: what only waits comes back so at once, the others carry it in Returned.verdict.
+    #: Not cancelled but timed out: what only waits comes back so at once, the others carry it in Returned.verdict, what
+    #: has returned and is not applied yet as well.
     verdict: Failure | None = None
 
 

@@ -25,6 +25,7 @@ def time_out(turn: Turn, over: VisitTimedOut) -> None:
     task = turn.program.tasks[over.task]
     fan = turn.find_fan_out(over.task, over.visit) if task.with_items or task.members else None
     if fan is None:
+        turn.verdicts[over.task, over.visit] = failure
         turn.command(CancelOpen(running=True, spared=True, task=over.task, visit=over.visit, verdict=failure))
         return
     fan = turn.items[over.task, over.visit] = replace(fan, verdict=failure)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dramaturg.engine.errors import JSON, Failure, InternalError
 from dramaturg.engine.interpreter import commands
@@ -321,6 +321,18 @@ class Memory:
                 self.finish(one, verdict if command.verdict else cancelled(command.reason), ran=False)
             elif one.status == "running" and command.running:
                 one.cancel_requested, one.verdict = True, command.verdict
+            elif one.status == "returned" and command.verdict:
+                self._judge(one, command.verdict)
+
+    def _judge(self, one: Execution, verdict: Failure) -> None:
+        """Tell a verdict to what has ended, where no conclusions have been drawn from that yet."""
+        one.verdict = verdict
+        self.inbox = [
+            replace(said, verdict=said.verdict or verdict)
+            if isinstance(said, Returned) and said.execution_id == one.id
+            else said
+            for said in self.inbox
+        ]
 
     def finish(self, one: Execution, answer: Answer, *, ran: bool = True) -> None:
         """Record how an attempt ended; the engine draws its conclusions when the input is applied."""

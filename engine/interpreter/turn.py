@@ -154,6 +154,8 @@ class Turn:
         self.batches: dict[tuple[str, int], list[tuple[int, int, Outcome, Failure | None]]] = {}
         #: How much of a batch is in the history, and how many skipped items it tells of.
         self.reported: dict[tuple[str, int], tuple[int, int | None]] = {}
+        #: Visits whose time was over in this turn: an attempt of theirs that has ended by now is their last.
+        self.verdicts: dict[tuple[str, int], Failure] = {}
         #: Delay of the items of a fan-out, for those that are still to be released.
         self.delays: dict[tuple[str, int], float | None] = {}
         #: What is still to be done, and how many visits ended without anybody having worked on them.

@@ -357,11 +357,13 @@ _CANCEL_WAITING = f"""UPDATE execution SET status = 'returned', outcome = :outco
         ORDER BY id <<lock>>)"""
 CANCEL_WAITING = Statement("cancel_waiting", _CANCEL_WAITING)
 
-#: What runs is asked to stop; also what a worker that stops has handed back just now.
+#: What runs is asked to stop; also what a worker that stops has handed back just now. A verdict is also for what has
+#: ended and is not applied yet.
 CANCEL_RUNNING = Statement(
     "cancel_running",
     f"""UPDATE execution SET cancel_requested = true, verdict = COALESCE(verdict, CAST(:verdict AS text))
-    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND status IN ('running', 'requested')
+    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND (status IN ('running', 'requested')
+            OR (status = 'returned' AND CAST(:verdict AS text) IS NOT NULL))
         AND kind IN ('worker', 'actor', 'workflow') ORDER BY id <<lock>>)""",
 )
 
