@@ -30,8 +30,8 @@ format: $(VENV)/.test  ## format the code, and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.run  ## measure what a step costs, against what this machine's disk can do
-	@$(BIN)/python bench/steps.py $(ARGS)
+bench: $(VENV)/.run  ## measure steps, the interpreter, expressions and great definitions
+	@$(BIN)/python bench $(ARGS)
 
 clean:  ## remove the virtual environment, caches and builds; the runs in .dramaturg/ stay
 	rm -rf $(VENV) build dist *.egg-info

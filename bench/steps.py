@@ -9,7 +9,6 @@ What is measured, and how to read it: bench/README.md.
 from __future__ import annotations
 
 import argparse
-import json
 import sqlite3
 import statistics
 import sys
@@ -21,6 +20,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+
+from figures import Benchmark, Report
 
 from dramaturg import Client, Worker
 from dramaturg.engine.config import Settings
@@ -52,34 +53,28 @@ class Measured:
         return statistics.median(self.raws)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Measure and print."""
-    options = parse(words)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only this benchmark has."""
+    parser.add_argument("--runs", type=int, default=200, help="W1: runs that are started at once")
+    parser.add_argument("--alone", type=int, default=50, help="W3: runs that are made one after the other")
+    parser.add_argument("--threads", type=int, default=4, help="worker threads")
+    parser.add_argument("--synchronous", choices=["NORMAL", "FULL"], default="NORMAL")
+    parser.add_argument("--no-eager", action="store_true", help="each step by a message of its own")
+    parser.add_argument("--folder", type=Path, help="where the databases are made: on the disk that is meant")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Measure every round with a database of its own."""
     settings = {"sqlite_synchronous": options.synchronous, "eager": not options.no_eager}
     rounds = []
     for number in range(options.rounds):
         with tempfile.TemporaryDirectory(prefix="dramaturg-bench-", dir=options.folder) as folder:
-            rounds.append(measure(Path(folder), settings, options.threads, options.runs, options.alone))
+            rounds.append(one_round(Path(folder), settings, options.threads, options.runs, options.alone))
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-    report(rounds, options)
-    return 0
+    return report(rounds, options)
 
 
-def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=200, help="W1: runs that are started at once")
-    parser.add_argument("--alone", type=int, default=50, help="W3: runs that are made one after the other")
-    parser.add_argument("--threads", type=int, default=4, help="worker threads")
-    parser.add_argument("--rounds", type=int, default=3, help="how often all is measured; medians are told")
-    parser.add_argument("--synchronous", choices=["NORMAL", "FULL"], default="NORMAL")
-    parser.add_argument("--no-eager", action="store_true", help="each step by a message of its own")
-    parser.add_argument("--folder", type=Path, help="where the databases are made: on the disk that is meant")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
-    return parser.parse_args(words)
-
-
-def measure(folder: Path, settings: dict[str, object], threads: int, runs: int, alone: int) -> Measured:
+def one_round(folder: Path, settings: dict[str, object], threads: int, runs: int, alone: int) -> Measured:
     """Measure one round in an empty folder."""
     numbers = count()
 
@@ -164,32 +159,26 @@ def raw_commits(file: Path, synchronous: str) -> float:
         connection.close()
 
 
-def report(rounds: Sequence[Measured], options: argparse.Namespace) -> None:
-    """Print the medians of the rounds; ratios are taken within a round, where the disk was the same."""
-    figures = {
-        "raw one-row commits/s": median(rounds, lambda r: r.raw),
-        "raw, fastest over slowest": max(x for r in rounds for x in r.raws)
-        / min(x for r in rounds for x in r.raws),
-        "W1 steps/s": median(rounds, lambda r: r.steps),
-        "W1 steps per raw commit": median(rounds, lambda r: r.steps / r.raw),
-        "W3 ms/step p50": median(rounds, lambda r: 1000 * quantile(r.latencies, 0.5)),
-        "W3 ms/step p99": median(rounds, lambda r: 1000 * quantile(r.latencies, 0.99)),
-        "W3 p50 in raw commits": median(rounds, lambda r: quantile(r.latencies, 0.5) * r.raw),
-    }
-    if options.output == "json":
-        setup = {name: str(v) if isinstance(v, Path) else v for name, v in vars(options).items()}
-        print(
-            json.dumps({"setup": setup, "figures": figures, "rounds": [asdict(r) for r in rounds]}, indent=2)
-        )
-        return
+def report(rounds: Sequence[Measured], options: argparse.Namespace) -> Report:
+    """Tell the medians of the rounds; ratios are taken within a round, where the disk was the same."""
+    raws = [x for r in rounds for x in r.raws]
     eager = "off" if options.no_eager else "on"
-    print(
-        f"SQLite {sqlite3.sqlite_version}, synchronous={options.synchronous}, eager {eager},"
+    return Report(
+        title=f"SQLite {sqlite3.sqlite_version}, synchronous={options.synchronous}, eager {eager},"
         f" {options.threads} threads, {options.runs} runs of {CHAIN} steps, {options.alone} runs alone,"
-        f" medians of {len(rounds)}"
+        f" medians of {len(rounds)}",
+        figures={
+            "raw one-row commits/s": median(rounds, lambda r: r.raw),
+            "raw, fastest over slowest": max(raws) / min(raws),
+            "W1 steps/s": median(rounds, lambda r: r.steps),
+            "W1 steps per raw commit": median(rounds, lambda r: r.steps / r.raw),
+            "W3 ms/step p50": median(rounds, lambda r: 1000 * quantile(r.latencies, 0.5)),
+            "W3 ms/step p99": median(rounds, lambda r: 1000 * quantile(r.latencies, 0.99)),
+            "W3 p50 in raw commits": median(rounds, lambda r: quantile(r.latencies, 0.5) * r.raw),
+        },
+        setup=vars(options),
+        rounds=[asdict(one) for one in rounds],
     )
-    for name, figure in figures.items():
-        print(f"{name:<26}{figure:>12,.{2 if figure < 100 else 0}f}")
 
 
 def median(rounds: Sequence[Measured], figure: Callable[[Measured], float]) -> float:
@@ -203,5 +192,7 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+BENCHMARK = Benchmark(description=__doc__ or "", rounds=3, measure=measure, add_options=add_options)
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())
