@@ -93,7 +93,6 @@ def _end(turn: Turn) -> None:
         closing = Closing(status="failed", error=failures.pop(0))
     turn.ended = True
     turn.status = closing.status
-    turn.closing = closing if turn.closing else None
     data: dict[str, JSON] = {}
     if closing.error:
         data["error"] = closing.error.to_json()
