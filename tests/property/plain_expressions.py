@@ -11,6 +11,19 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+
+def multiplied(one: Any, other: Any) -> Any:
+    """Multiply numbers; texts and lists are not repeated."""
+    if isinstance(one, str | list) or isinstance(other, str | list):
+        raise TypeError("a number is expected")
+    return one * other
+
+
+def contains(many: Any, one: Any) -> bool:
+    """Say whether a list, a text or the keys of a map have a value."""
+    return one in list(many) if isinstance(many, dict) else one in many
+
+
 NAMED = {"null": None, "true": True, "false": False, "None": None, "True": True, "False": False}
 COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
@@ -19,13 +32,13 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.In: lambda one, many: one in many,
-    ast.NotIn: lambda one, many: one not in many,
+    ast.In: lambda one, many: contains(many, one),
+    ast.NotIn: lambda one, many: not contains(many, one),
 }
 COMPUTE: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
+    ast.Mult: lambda one, other: multiplied(one, other),
 }
 
 
@@ -45,8 +58,8 @@ def render(value: Any, scope: Mapping[str, Any]) -> Any:
         return [render(one, scope) for one in value]
     if not isinstance(value, str) or "{{" not in value:
         return value
-    whole = re.fullmatch(r"\s*\{\{((?:(?!\}\}).)*)\}\}\s*", value)
-    if whole:
+    whole = re.fullmatch(r"\s*\{\{(.*)\}\}\s*", value)
+    if whole and value.count("{{") == 1:
         return evaluate(whole[1], scope)
     return re.sub(r"\{\{(.*?)\}\}", lambda part: text_of(evaluate(part[1], scope)), value)
 
@@ -157,8 +170,9 @@ def _name(name: str, scope: Mapping[str, Any]) -> Any:
 
 
 def _field(value: Any, name: Any) -> Any:
-    if isinstance(value, dict) and name in value:
+    if isinstance(value, dict) and isinstance(name, str) and name in value:
         return value[name]
-    if isinstance(value, list) and isinstance(name, int) and -len(value) <= name < len(value):
+    number = isinstance(name, int) and not isinstance(name, bool)
+    if isinstance(value, list | str) and number and -len(value) <= name < len(value):
         return value[name]
     raise MissingField(str(name))
