@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from comparison import Case, Plain
 from corpus import texts
-from hypothesis import example, given, settings
+from effort import effort
+from hypothesis import example, given
 from hypothesis import strategies as st
 from workflows import cases
 
@@ -163,7 +164,7 @@ def survives(workflow: WorkflowDef) -> None:
 
 
 @given(damaged())
-@settings(max_examples=250)
+@effort(2.5)
 @example("tasks: {a: {action: core.noop, next: [{do: a}]}}")
 def test_a_damaged_definition_is_refused_with_places_or_is_as_good_as_any(text: str) -> None:
     """Read both as a workflow and as an action, as text and as bytes."""
@@ -192,6 +193,7 @@ def test_the_corpus_is_large_and_most_of_it_is_accepted() -> None:
 
 
 @given(cases(), st.booleans(), st.booleans())
+@effort(0.4)
 def test_the_spelling_of_a_definition_does_not_matter(case: Case, flow_style: bool, listed: bool) -> None:
     """Tasks as a list or a map, JSON's braces or YAML's indentation: one definition, one revision; it is stored whole."""
     plain = parse_workflow(case.text)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from comparison import Case, check
+from effort import effort
 from hypothesis import given
 from workflows import cases
 
 
 @given(cases())
+@effort(2.5)
 def test_the_engine_does_what_the_model_does(case: Case) -> None:
     """Visits, attempts, items, variables, outcome, errors, output, and what runs at any time."""
     check(case)

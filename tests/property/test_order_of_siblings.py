@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from comparison import Case, check, rehearsal
+from effort import effort
 from hypothesis import given
 from hypothesis import strategies as st
 from indifferent import indifferent
@@ -44,6 +45,7 @@ def test_any_order_of_siblings_gives_the_same_outcome(case: Case, order: tuple[i
 
 
 @given(indifferent(), ORDERS)
+@effort(0.5)
 def test_the_model_agrees_with_each_of_them(case: Case, order: tuple[int, ...]) -> None:
     """What is the same in any order is also what the language says."""
     check(case.ordered(*order))

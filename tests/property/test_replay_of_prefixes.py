@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from comparison import Case, rehearsal
+from effort import effort
 from hypothesis import given
 from scripts import Order
 from workflows import cases
@@ -38,6 +39,7 @@ def test_every_prefix_replays(case: Case) -> None:
 
 
 @given(cases())
+@effort(0.5)
 def test_a_history_is_json_without_gaps_that_ends_once(case: Case) -> None:
     """`seq` counts on, time does not go back, each visit completes once, and the run's end is the last event."""
     history = rehearsal(case, Order(case.script), checked=False).play().history
