@@ -3,6 +3,9 @@
 Any number of processes do this at once; none is a leader. Rows are taken with SKIP LOCKED in batches ordered by id, so
 two clocks never wait for each other, and each move is a compare-and-set on the row's status. A tick looks first, in one
 statement (`PEEK`), and runs only what there is something to do for.
+
+Order is written as ``+id``: for ``id`` SQLite goes through the whole table, which has it in that order, where an index
+leads to the few rows that are open.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ PATIENCE = 2 * SECOND
 WINDOW = 1000
 
 _SCOPE = "(CAST(:root AS bigint) IS NULL OR root = :root)"
+# As the condition of the index `execution_due`: SQLite uses an index of some rows only where it is written so.
+_TIMED = "status IN ('scheduled', 'waiting') AND due_at IS NOT NULL"
 _RUN_SCOPE = "(CAST(:root AS bigint) IS NULL OR w.root = :root OR w.id = :root)"
 
 #: Counts of what is due, and the next time at which something will be.
@@ -58,8 +63,8 @@ PEEK = Statement(
 _ACTIVATE = f"""UPDATE execution SET sent_at = NULL, created_at = :now,
         status = CASE kind WHEN 'workflow' THEN 'running' WHEN 'wait' THEN 'waiting' ELSE 'requested' END,
         due_at = CASE WHEN kind = 'wait' THEN :now + %s END
-    WHERE id IN (SELECT id FROM execution WHERE status = 'scheduled' AND due_at IS NOT NULL AND due_at <= :now AND {_SCOPE}
-        ORDER BY id LIMIT :limit <<skip>>) AND status = 'scheduled'
+    WHERE id IN (SELECT id FROM execution WHERE {_TIMED} AND status = 'scheduled' AND due_at <= :now AND {_SCOPE}
+        ORDER BY +id LIMIT :limit <<skip>>) AND status = 'scheduled'
     RETURNING id, kind, queue, priority, {ACTOR}, run, awaits"""
 
 #: Retries and delays that have waited long enough.
@@ -72,8 +77,8 @@ WAITED = Statement(
     "waited",
     f"""UPDATE execution SET status = 'returned', outcome = 'due', result = CASE WHEN awaits IS NULL THEN '{{}}' END,
         due_at = NULL, finished_at = :now
-    WHERE id IN (SELECT id FROM execution WHERE status = 'waiting' AND due_at IS NOT NULL AND due_at <= :now AND {_SCOPE}
-        ORDER BY id LIMIT :limit <<skip>>) AND status = 'waiting'
+    WHERE id IN (SELECT id FROM execution WHERE {_TIMED} AND status = 'waiting' AND due_at <= :now AND {_SCOPE}
+        ORDER BY +id LIMIT :limit <<skip>>) AND status = 'waiting'
     RETURNING run""",
 )
 
@@ -83,7 +88,7 @@ EXPIRED = Statement(
     f"""UPDATE execution SET status = 'returned', outcome = 'lost', lost = lost + 1, nonce = NULL, lease_until = NULL,
         finished_at = :now
     WHERE id IN (SELECT id FROM execution WHERE status = 'running' AND lease_until IS NOT NULL AND lease_until < :now
-        AND {_SCOPE} ORDER BY id LIMIT :limit <<skip>>) AND status = 'running'
+        AND {_SCOPE} ORDER BY +id LIMIT :limit <<skip>>) AND status = 'running'
     RETURNING run""",
 )
 
@@ -93,7 +98,7 @@ ORPHANED = Statement(
     f"""UPDATE execution SET status = 'returned', outcome = 'lost', lost = lost + 1, nonce = NULL, lease_until = NULL,
         finished_at = :now
     WHERE id IN (SELECT id FROM execution WHERE status = 'running' AND lease_until IS NOT NULL AND worker = :worker
-        AND {_SCOPE} ORDER BY id LIMIT :limit <<skip>>) AND status = 'running'
+        AND {_SCOPE} ORDER BY +id LIMIT :limit <<skip>>) AND status = 'running'
     RETURNING run""",
 )
 
@@ -103,7 +108,7 @@ OVERDUE = Statement(
     f"""UPDATE execution SET status = 'returned', outcome = 'timed_out', error = :error, nonce = NULL, lease_until = NULL,
         finished_at = :now
     WHERE id IN (SELECT id FROM execution WHERE status = 'running' AND lease_until IS NOT NULL AND deadline_at < :late
-        AND {_SCOPE} ORDER BY id LIMIT :limit <<skip>>) AND status = 'running'
+        AND {_SCOPE} ORDER BY +id LIMIT :limit <<skip>>) AND status = 'running'
     RETURNING run""",
 )
 
@@ -113,7 +118,7 @@ UNSTARTED = Statement(
     f"""UPDATE execution SET status = 'returned', outcome = 'unstarted', finished_at = :now
     WHERE id IN (SELECT id FROM execution WHERE status = 'requested' AND schedule_timeout IS NOT NULL
         AND created_at + CAST(schedule_timeout * 1000000 AS bigint) <= :now AND {_SCOPE}
-        ORDER BY id LIMIT :limit <<skip>>) AND status = 'requested'
+        ORDER BY +id LIMIT :limit <<skip>>) AND status = 'requested'
     RETURNING run""",
 )
 
@@ -141,7 +146,7 @@ _UNSENT = f"""UPDATE execution SET sent_at = :now, sends = sends + 1
             OR (e.sent_at < :now - :lost * (CASE WHEN e.sends > 6 THEN 64 WHEN e.sends > 4 THEN 16
                     WHEN e.sends > 2 THEN 4 ELSE 1 END)
                 AND (q.claimed_sent_at IS NULL OR q.claimed_sent_at > e.sent_at OR q.claimed_at < :now - :lost)))
-        ORDER BY e.id LIMIT :limit <<of e>>)
+        ORDER BY +e.id LIMIT :limit <<of e>>)
         AND status = 'requested'
     RETURNING id, queue, priority, {ACTOR}"""
 
@@ -174,13 +179,13 @@ RUNS = Statement(
             (w.status = 'requested' AND w.created_at <= :before)
             OR EXISTS (SELECT 1 FROM execution e WHERE e.run = w.id AND e.status = 'returned' AND e.finished_at <= :before)
             OR EXISTS (SELECT 1 FROM inbox i WHERE i.run = w.id AND i.applied_at IS NULL AND i.created_at <= :before))
-    ORDER BY w.id LIMIT :limit""",
+    ORDER BY +w.id LIMIT :limit""",
     postgresql=f"""SELECT w.id FROM workflow_execution w WHERE w.ended_at IS NULL AND {_RUN_SCOPE}
         AND (w.retry_at IS NULL OR w.retry_at <= :now) AND w.id IN (
             SELECT id FROM workflow_execution WHERE ended_at IS NULL AND status = 'requested' AND created_at <= :before
             UNION SELECT run FROM execution WHERE status = 'returned' AND finished_at <= :before
             UNION SELECT run FROM inbox WHERE applied_at IS NULL AND created_at <= :before)
-    ORDER BY w.id LIMIT :limit""",
+    ORDER BY +w.id LIMIT :limit""",
 )
 
 

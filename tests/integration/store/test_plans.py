@@ -1,4 +1,4 @@
-"""What a step reads it looks up: no statement of a step goes through the rows of its run, or of other runs (SQLite)."""
+"""What a step or a clock reads it looks up: none goes through the rows of a run, or of runs that have ended (SQLite)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from sqlmodel import create_engine
 
-from dramaturg.engine.store import leases, statements
+from dramaturg.engine.store import due, leases, statements
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.tables import Execution
 
@@ -36,6 +36,24 @@ OF_A_STEP = (
     leases.FLAGS,
     leases.BEATS,
 )
+#: What a clock does, whatever runs are kept.
+OF_A_TICK = (
+    due.PEEK,
+    due.ACTIVATE,
+    due.WAITED,
+    due.EXPIRED,
+    due.ORPHANED,
+    due.OVERDUE,
+    due.UNSTARTED,
+    due.WORKERS,
+    due.TIMERS,
+    due.UNSENT,
+    due.SENT_NOW,
+    due.REQUESTED,
+    due.RUNS,
+)
+#: Indexes of what is open: they may be gone through, and so may what is read from them (`a` to `d`).
+OPEN = re.compile(r"USING INDEX (execution_(requested|unstarted)|workflow_execution_open)$|^SCAN [a-d]$")
 #: Tables and their short names, as far as they grow with a run or with the number of runs.
 GROWING = (
     r"(execution|variable|task_state|join_round|fan_out|history_event|payload|inbox|workflow_execution|[a-z])"
@@ -59,12 +77,11 @@ def connection() -> Iterator[sqlite3.Connection]:
     engine.dispose()
 
 
-@pytest.mark.parametrize("statement", OF_A_STEP, ids=lambda one: one.name)
-def test_a_step_looks_up_what_it_reads(connection: sqlite3.Connection, statement: Statement) -> None:
+@pytest.mark.parametrize("statement", OF_A_STEP + OF_A_TICK, ids=lambda one: one.name)
+def test_what_is_read_is_looked_up(connection: sqlite3.Connection, statement: Statement) -> None:
     """Each row is found by an index that leads to it, whatever else the run has; what is open may be gone through."""
     text = statement.text("sqlite")
     parameters = dict.fromkeys(re.findall(r"(?<![:\w]):([a-z_]+)", text))
     plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
-    # `a` and `b` are the two halves of INPUTS, read from indexes of what is open.
-    walks = [line for line in plan if WALKS.search(line) and line not in ("SCAN a", "SCAN b")]
+    walks = [line for line in plan if WALKS.search(line) and not OPEN.search(line)]
     assert walks == [], "\n".join(plan)
