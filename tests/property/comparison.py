@@ -13,7 +13,7 @@ from scripts import KINDS, Order, Place, Script
 
 from dramaturg.engine.errors import Failure
 from dramaturg.engine.interpreter.rehearsal import Answer, Execution, Memory, Rehearsal
-from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo
+from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, CancelRequested
 from dramaturg.engine.language.parser import digest_of, parse_workflow, workflow_to_json
 from dramaturg.engine.language.program import Program, compile_workflow
 from dramaturg.engine.language.schema import ParameterSet
@@ -56,7 +56,7 @@ class Case:
 
     def __repr__(self) -> str:
         endings = "".join(f"# {task}: {list(given)}\n" for task, given in self.script.endings.items())
-        world = f"# order {list(self.script.order)}, {self.script.batch} at a time\n"
+        world = f"# order {list(self.script.order)}, {self.script.batch} at a time, cancelled: {self.script.cancel}\n"
         return f"\n{self.text}{endings}{world}"
 
 
@@ -92,6 +92,8 @@ def rehearsal(case: Case, order: Order, *, checked: bool = True) -> Rehearsal:
         return Answer(status=ending.status, result=ending.result, error=error)
 
     def choose(running: Sequence[Execution]) -> int:
+        if order.is_time_to_cancel():
+            memory.inbox.append(CancelRequested())
         places = [place_of(one) for one in running]
         return places.index(order.choose(places))
 

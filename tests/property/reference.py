@@ -54,6 +54,8 @@ class Run(Starting):
             for visit in self.visits:
                 self.let_items_in(visit)
         elif running:
+            if self.order.is_time_to_cancel():
+                self.inbox.append(self.cancelled)
             chosen = self.order.choose([work.place for work in running])
             work = next(work for work in running if work.place == chosen)
             self.returns(
@@ -130,6 +132,10 @@ class Run(Starting):
     def times_out(self) -> None:
         """The run's own timeout: everything ends, what was spared too."""
         self.close("timed_out", {"type": "Timeout"}, everything=True)
+
+    def cancelled(self) -> None:
+        """Somebody asked that the run be cancelled: everything ends, what was spared too (LANGUAGE 10)."""
+        self.close("cancelled", {"type": "Cancelled"}, everything=True)
 
     def visit_times_out(self, visit: Visit) -> None:
         """A visit's `total_timeout`: it ends so, whatever what still runs says; nothing is tried again."""

@@ -49,6 +49,8 @@ class Script:
     batch: int = 1
     #: Whether later visits count on, too; if not, every visit is like the first one.
     by_visit: bool = True
+    #: Before the how-manieth choice somebody asks that the run be cancelled; None: nobody does.
+    cancel: int | None = None
 
     def ending(self, place: Place) -> Ending:
         """Return how the attempt at a place ends."""
@@ -63,8 +65,13 @@ class Order:
 
     def __init__(self, script: Script) -> None:
         self._numbers: Iterator[int] = iter(script.order)
+        self._cancel = script.cancel
         #: [what was running], in order of the choices; the chosen one is first.
         self.trace: list[list[Place]] = []
+
+    def is_time_to_cancel(self) -> bool:
+        """Say, before a choice, whether the run is to be cancelled now."""
+        return self._cancel == len(self.trace)
 
     def choose(self, running: Sequence[Place]) -> Place:
         """Return the one that ends next."""

@@ -289,7 +289,8 @@ def scripts(draw: st.DrawFn, flow: dict[str, Any]) -> Script:
         if given:
             endings[name] = given
     order = tuple(draw(st.lists(st.integers(0, 5), max_size=30)))
-    return Script(endings, order, draw(st.sampled_from([1, 1, 2, 3, 7])))
+    cancel = draw(maybe(st.integers(0, 6), 12))
+    return Script(endings, order, draw(st.sampled_from([1, 1, 2, 3, 7])), cancel=cancel)
 
 
 def accepted(case: Case) -> bool:
