@@ -22,7 +22,7 @@ from dramaturg.engine.errors import (
 )
 from dramaturg.engine.secrecy import Secrecy
 from dramaturg.engine.secret import Secret
-from dramaturg.engine.starting import StartedRun, start_run
+from dramaturg.engine.starting import StartedRun, check_name, start_run
 from dramaturg.engine.store import queries
 from dramaturg.engine.store.codec import Encoder, decode, dumps
 from dramaturg.engine.store.database import Row, Transaction
@@ -94,6 +94,7 @@ class Performer:
     def send_signal(self, tx: Transaction, row: Row, given: Mapping[str, JSON], performed: Performed) -> JSON:
         """Send a run a signal, once for each attempt."""
         name, target = given["name"], str(given["run"])
+        check_name(name, "signal")
         found = tx.run(queries.STATUS, {"run_id": target})
         if not found:
             raise NotFound(f"there is no run {target!r}")

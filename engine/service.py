@@ -16,7 +16,7 @@ from dramaturg.engine.runtime.normalise import Refused, normalise
 from dramaturg.engine.secrecy import Secrecy
 from dramaturg.engine.serve import Host
 from dramaturg.engine.sources import ActionSource
-from dramaturg.engine.starting import StartedRun, start_run
+from dramaturg.engine.starting import StartedRun, check_name, start_run
 from dramaturg.engine.store import controls, people, queries, schema, verification
 from dramaturg.engine.store.awaits import awaits_of
 from dramaturg.engine.store.catalog import Catalog
@@ -342,10 +342,11 @@ class Service:
         Raises:
             NotFound: there is no such run.
             Conflict: it has ended.
-            UsageError: the name is empty, or the payload is no JSON value.
+            UsageError: the name or the key can't be one, or the payload is no JSON value.
         """
-        if not name:
-            raise UsageError("a signal has a name")
+        check_name(name, "signal")
+        if key is not None:
+            check_name(key, "key")
         value = self._given(payload, "payload")
         with self.database.write() as tx:
             row = people.run_of(tx, run_id)

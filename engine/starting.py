@@ -20,6 +20,8 @@ from dramaturg.engine.store.database import Transaction
 from dramaturg.engine.store.statements import Statement
 
 POLICIES = ("return_existing", "reject", "terminate_existing")
+#: Characters that a name may have which somebody gives: it is part of an index, where a server takes little.
+NAME_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,17 @@ PUT_RUN = Statement(
 TAKE_BACK = Statement("take_back", "DELETE FROM execution WHERE id = :execution")
 
 
+def check_name(name: str, what: str) -> None:
+    """Make sure that a name that somebody gives to a run or a signal can be stored, found and shown.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not (name.strip() and name.isprintable() and len(name) <= NAME_LENGTH):
+        shown = repr(name) if len(name) <= 60 else f"{name[:60]!r}... ({len(name)} characters)"
+        raise UsageError(f"{what} {shown}: a text of 1 to {NAME_LENGTH} printable characters is wanted")
+
+
 def start_run(
     tx: Transaction,
     ref: str,
@@ -79,6 +92,7 @@ def start_run(
         raise UsageError(f"{if_exists!r} is not supported", hint="use 'return_existing' or 'reject'")
     given = _normalised(ref, parameters, limit)
     if run_id is not None:
+        check_name(run_id, "run id")
         existing = _existing(tx, ref, secrecy, given, run_id, if_exists)
         if existing is not None:
             return existing

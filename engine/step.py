@@ -37,7 +37,7 @@ from dramaturg.engine.store import leases
 from dramaturg.engine.store import statements as sql
 from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import Encoder, decode, dumps
-from dramaturg.engine.store.database import Database, Row, Transaction
+from dramaturg.engine.store.database import Database, Row, Transaction, first_line
 from dramaturg.engine.store.leases import Ready
 from dramaturg.engine.store.runs import ClaimSpec, Saved, save
 from dramaturg.engine.store.termination import detach, terminate
@@ -258,15 +258,19 @@ class Stepper:
         self, run: int, claim: Claim | None, report: Report | None, next_nonce: str | None
     ) -> Step | None:
         """Do one transaction under the run's lock; None: it is not free."""
-        with self.database.write() as tx:
-            row = lock_run(tx, run)
-            if row is None:
-                return None
-            failpoints.hit("complete.locked")
-            if claim is not None and report is not None and not self._write_completion(tx, claim, report):
-                return Step(result="refused")
-            step = self._advance(tx, row, next_nonce)
-            failpoints.hit("complete.decided")
+        try:
+            with self.database.write() as tx:
+                row = lock_run(tx, run)
+                if row is None:
+                    return None
+                failpoints.hit("complete.locked")
+                if claim is not None and report is not None and not self._write_completion(tx, claim, report):
+                    return Step(result="refused")
+                step = self._advance(tx, row, next_nonce)
+                failpoints.hit("complete.decided")
+        except self.database.errors as error:
+            # What the database does not take would be tried without a pause, and nobody would be told.
+            raise _AdvanceFailed(f"the database refused it: {first_line(error)}") from error
         failpoints.hit("complete.committed" if claim is not None else "apply.committed")
         return step
 
@@ -403,7 +407,7 @@ class Stepper:
 
 
 class _AdvanceFailed(Exception):
-    """`advance` raised: rolled back, tried again later; the run does not fail by it."""
+    """`advance` raised, or what it decided could not be stored: rolled back, tried again later; the run does not fail by it."""
 
 
 def _nonces(claims: Iterable[Claim]) -> str:

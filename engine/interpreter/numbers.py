@@ -36,17 +36,19 @@ def seconds(value: JSON, what: str, *, zero: bool = True) -> float:
     return min(float(number), LONGEST)
 
 
-def whole(value: JSON, what: str, *, least: int | None = None) -> int:
+def whole(value: JSON, what: str, *, least: int | None = None, most: int | None = None) -> int:
     """Return a whole number; text such as "3" and a float without a fraction count as one.
 
     Raises:
-        ValueError: it is none, or less than `least`; the message names `what`.
+        ValueError: it is none, or not from `least` to `most`; the message names `what`.
     """
     number = _parsed(value) if isinstance(value, str) else value
     if not _is_number(number) or not math.isfinite(number) or number != int(number):
         raise ValueError(f"{what} must be a whole number, not {value!r}")
     if least is not None and number < least:
         raise ValueError(f"{what} must be {least} or more, not {value!r}")
+    if most is not None and number > most:
+        raise ValueError(f"{what} must be {most} or less, not {value!r}")
     return int(number)
 
 

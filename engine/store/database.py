@@ -283,6 +283,11 @@ class Database:
                 self.engine.dispose()
 
     @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What is raised where the database answers, but does not take what it is given: a bug of ours."""
+        return DBAPIError, self._errors
+
+    @property
     def _errors(self) -> type[Exception]:
         dbapi = self.engine.dialect.dbapi
         assert dbapi is not None
@@ -298,14 +303,15 @@ class Database:
             raise Unreachable(f"database {self.shown}: no connection is free: {error}") from error
         except DBAPIError as error:
             known = isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated
-            if known or _is_no_database(error.orig):
-                raise Unreachable(f"database {self.shown}: {_first_line(error.orig or error)}") from error
+            if (known and not _is_too_much(error.orig)) or _is_no_database(error.orig):
+                raise Unreachable(f"database {self.shown}: {first_line(error)}") from error
             raise
         except self._errors as error:
             dbapi = self.engine.dialect.dbapi
             assert dbapi is not None
-            if isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError)) or _is_no_database(error):
-                raise Unreachable(f"database {self.shown}: {_first_line(error)}") from error
+            known = isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError))
+            if (known and not _is_too_much(error)) or _is_no_database(error):
+                raise Unreachable(f"database {self.shown}: {first_line(error)}") from error
             raise
 
     def data_version(self) -> int:
@@ -400,6 +406,13 @@ def _is_no_database(error: BaseException | None) -> bool:
     return getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 
-def _first_line(error: BaseException) -> str:
+def _is_too_much(error: BaseException | None) -> bool:
+    """Say whether PostgreSQL refused what it was given as too large or too complex: to wait would not help."""
+    return str(getattr(error, "sqlstate", None) or "").startswith("54")
+
+
+def first_line(error: BaseException) -> str:
+    """Return what a driver says, without the statement and its values."""
+    error = getattr(error, "orig", None) or error
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -111,7 +111,9 @@ def end(
         _check_answer(task, policy, result)
     if not _say(tx, encode, int(id), nonce or None, result, error, by):
         place = f"execution {id} (task {task}, visit {visit}{f', item {item}' if item >= 0 else ''})"
-        what = "this attempt of it is over" if nonce else f"it is {status}"
+        what = (
+            "this attempt of it is over" if nonce else f"it is {'over' if status == 'returned' else status}"
+        )
         hint = "" if nonce else "only what waits can be completed; dramaturg cancel stops what runs"
         raise Conflict(f"{place} does not wait to be completed: {what}", hint=hint)
     return Asked(target=id, status=status, asked=True, key=run)

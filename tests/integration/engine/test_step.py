@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlmodel import Session, select
@@ -13,7 +14,9 @@ from world import World, failed, succeeded
 from dramaturg.engine import failpoints
 from dramaturg.engine.errors import Failure
 from dramaturg.engine.runtime import ActionOutcome, ActionRequest
-from dramaturg.engine.step import Report
+from dramaturg.engine.step import Report, Stepper
+from dramaturg.engine.store.database import Transaction
+from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.tables import Execution
 
 TWO = """
@@ -231,6 +234,35 @@ def test_an_advance_that_raises_is_tried_again(world: World, monkeypatch: pytest
     assert statements.count("lock") < 10
     assert world.service.status(run_id) == "running"
     assert any("ZeroDivisionError: a bug" in finding.text for finding in world.service.doctor())
+    world.settle(host)
+    assert world.service.describe(run_id)["output"] == {"n": 2}
+    assert len(world.attempts) == 2
+
+
+def test_what_the_database_refuses_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a fault of this run alone, which the doctor names; no worker goes round in circles, or thinks that the database is away."""
+    world.write(two=TWO)
+    host = world.host()
+    run_id = world.start("t.two")
+    real, broken = Stepper._advance, [True, True]
+
+    def advance(stepper: Stepper, tx: Transaction, *arguments: Any) -> Any:
+        done = real(stepper, tx, *arguments)
+        if len(world.attempts) == 1 and broken:
+            broken.pop()
+            tx.run(
+                Statement(
+                    "nothing", "INSERT INTO queue (name, claimed_at, claimed_sent_at) VALUES (NULL, 0, 0)"
+                )
+            )
+        return done
+
+    monkeypatch.setattr(Stepper, "_advance", advance)
+    with world.counting() as statements:
+        world.deliver(host)
+    assert statements.count("lock") < 10
+    assert world.service.status(run_id) == "running"
+    assert any("the database refused it" in finding.text for finding in world.service.doctor())
     world.settle(host)
     assert world.service.describe(run_id)["output"] == {"n": 2}
     assert len(world.attempts) == 2

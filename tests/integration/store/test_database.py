@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 
@@ -81,6 +82,17 @@ def test_another_writer_is_noticed(sqlite_database: str) -> None:
     assert ours.data_version() != first
     ours.close()
     other.close()
+
+
+def test_a_value_that_no_index_takes_is_not_a_server_that_is_away(postgres_database: str) -> None:
+    """To try again until it "answers" would hold a worker for ever."""
+    database = Database(postgres_database)
+    schema.upgrade(database)
+    long = "".join(hashlib.sha256(str(n).encode()).hexdigest() for n in range(200))
+    with pytest.raises(database.errors, match="index row"), database.write() as tx:
+        tx.run(PUT, {"name": long, "now": 1})
+    assert count(database) == 0
+    database.close()
 
 
 def test_a_server_that_comes_back_is_used_again(postgres_server: Callable[[], PostgresServer]) -> None:
