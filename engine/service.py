@@ -385,7 +385,8 @@ class Service:
     ) -> controls.Asked:
         """End what waits as failed; otherwise like `complete`."""
         text = message or (f"{by} said so" if by else "a person said so")
-        error = Failure(type=type, message=text, details=self._given(details, "details"))
+        self._given([type, text, by], "failure")
+        error = Failure(type=type or "Failed", message=text, details=self._given(details, "details"))
         return self._end(target, None, error, by)
 
     def _end(self, target: str, result: JSON, error: Failure | None, by: str) -> controls.Asked:

@@ -13,6 +13,8 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 #: Nothing waits longer than this (a hundred years): a bound that keeps due times within what databases can hold.
 LONGEST = 100 * 366 * 86400.0
+#: No count is higher: a database's whole numbers end there.
+MOST = 2**31 - 1
 
 
 def seconds(value: JSON, what: str, *, zero: bool = True) -> float:
@@ -36,7 +38,7 @@ def seconds(value: JSON, what: str, *, zero: bool = True) -> float:
     return min(float(number), LONGEST)
 
 
-def whole(value: JSON, what: str, *, least: int | None = None, most: int | None = None) -> int:
+def whole(value: JSON, what: str, *, least: int = -MOST, most: int = MOST) -> int:
     """Return a whole number; text such as "3" and a float without a fraction count as one.
 
     Raises:
@@ -45,9 +47,9 @@ def whole(value: JSON, what: str, *, least: int | None = None, most: int | None 
     number = _parsed(value) if isinstance(value, str) else value
     if not _is_number(number) or not math.isfinite(number) or number != int(number):
         raise ValueError(f"{what} must be a whole number, not {value!r}")
-    if least is not None and number < least:
+    if number < least:
         raise ValueError(f"{what} must be {least} or more, not {value!r}")
-    if most is not None and number > most:
+    if number > most:
         raise ValueError(f"{what} must be {most} or less, not {value!r}")
     return int(number)
 

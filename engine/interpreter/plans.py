@@ -81,7 +81,7 @@ def make_plan(turn: Turn, task: TaskProgram, scope: Scope) -> tuple[Plan, Action
         schedule_timeout=schedule_timeout,
         heartbeat_timeout=limit_of(scope, task.heartbeat_timeout, "heartbeat_timeout"),
         queue=rendered(scope, task.queue, _text) or info.queue,
-        priority=rendered(scope, task.priority, _priority) or 0,
+        priority=rendered(scope, task.priority, lambda value: whole(value, "priority")) or 0,
         once=task.on_lost == "fail",
         policy=policy,
         digest=info.digest,
@@ -102,10 +102,6 @@ def timeout(kind: str, length: float) -> Failure:
     """Return the failure of what took longer than so many seconds (`details.kind` of LANGUAGE 5)."""
     message = _TOO_LONG[kind].format(length)
     return Failure(type="Timeout", message=message, details={"kind": kind, "seconds": length})
-
-
-def _priority(value: JSON) -> int:
-    return whole(value, "priority", least=-(2**31), most=2**31 - 1)
 
 
 _TOO_LONG = {

@@ -108,4 +108,9 @@ def _sleep(values: Mapping[str, JSON], now: str) -> float:
         return seconds(length, "seconds")
     if not isinstance(until, str):
         raise ValueError(f"until must be a time as ISO 8601 text, not {until!r}")
-    return seconds_until(now, until)
+    try:
+        return seconds_until(now, until)
+    except ValueError:
+        raise ValueError(
+            f'until must be a time as ISO 8601 text ("2030-01-31T08:00:00Z"), not {until!r}'
+        ) from None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dramaturg.engine.errors import UsageError
+from dramaturg.engine.runtime import ActionOutcome
 from dramaturg.engine.serve import Send
 from tests.world import World
 
@@ -63,11 +64,34 @@ def test_a_number_that_no_column_takes_fails_its_task(world: World) -> None:
         big="""
         tasks:
           a: {action: core.echo, priority: '{{ 10 ** 12 }}', input: {message: x}, next: [{when: failed, publish: [{got: '{{ error().message }}'}], do: noop}]}
-        output_map: {got: '{{ got }}'}
+          b: {action: core.echo, with_items: [1], concurrency: '{{ 10 ** 12 }}', input: {message: x}, next: [{when: failed, do: noop}]}
+          c: {action: core.sleep, input: {until: soon}, next: [{when: failed, publish: [{until: '{{ error().message }}'}], do: noop}]}
+        output_map: {got: '{{ got }}', until: '{{ until }}'}
         """
     )
     host = world.host()
     run_id = world.start("t.big")
     world.deliver(host)
-    got = described(world, run_id)["got"]
-    assert got == "tasks.a.priority: priority must be 2147483647 or less, not 1000000000000"
+    got = described(world, run_id)
+    assert (
+        got["until"]
+        == "core.sleep: until must be a time as ISO 8601 text (\"2030-01-31T08:00:00Z\"), not 'soon'"
+    )
+    assert got["got"] == "tasks.a.priority: priority must be 2147483647 or less, not 1000000000000"
+
+
+def test_what_a_person_says_is_text(world: World) -> None:
+    """As results are: what could not be shown, or read again, is refused before anything happens."""
+    world.script = lambda request: ActionOutcome(status="pending")
+    world.write(one="tasks: {a: {action: t.do}}")
+    host = world.host()
+    run_id = world.start("t.one")
+    world.deliver(host)
+    number = str(world.service.awaits(run_id)[0]["execution_id"])
+    for given in ({"message": "a\0b"}, {"type": "\ud800"}, {"by": "\ud800"}, {"details": ["\0"]}):
+        with pytest.raises(UsageError, match=r"NUL|surrogate"):
+            world.service.fail(number, **given)
+    asked = world.service.fail(number, "no paper", type="")
+    world.messages.append(Send(kind="interpret", id=asked.key))
+    world.deliver(host)
+    assert world.service.describe(run_id)["error"]["type"] == "Failed"

@@ -52,6 +52,15 @@ def test_a_least_whole_number():
         whole(0, "concurrency", least=1)
 
 
+@pytest.mark.parametrize("value", [2**31, "1e15", 10.0**300])
+def test_what_no_column_takes_is_no_count(value):
+    assert whole(2**31 - 1, "concurrency") == 2147483647
+    with pytest.raises(ValueError, match=r"^concurrency must be 2147483647 or less, not"):
+        whole(value, "concurrency")
+    with pytest.raises(ValueError, match=r"^priority must be -2147483647 or more, not"):
+        whole(-(2**40), "priority")
+
+
 @pytest.mark.parametrize(("value", "expected"), [(0, 0.0), (0.5, 0.5), ("1", 1.0)])
 def test_numbers_within_bounds(value, expected):
     assert number(value, "jitter", most=1.0) == expected
