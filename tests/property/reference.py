@@ -138,10 +138,9 @@ class Run(Starting):
         self.close("cancelled", {"type": "Cancelled"}, everything=True)
 
     def visit_times_out(self, visit: Visit) -> None:
-        """A visit's `total_timeout`: it ends so, whatever what still runs says; nothing is tried again."""
+        """A visit's `total_timeout`: it ends so, whatever its attempts say that are not applied yet."""
         if visit.status is None:
             visit.late = True
-            visit.cut_off = all(work.status != "returned" for work in visit.works)
             self.stop(visit, running=True)
 
     def close(self, status: str, error: Any, *, everything: bool = False, running: bool = False) -> None:
@@ -290,7 +289,7 @@ class Run(Starting):
         if status != "succeeded":
             type = type or {"timed_out": "Timeout", "cancelled": "Cancelled"}.get(status, "Error")
             error = self.failure(visit, type, work.item, work.attempt)
-        if visit.cut_off and not visit.fans_out:
+        if visit.late and not visit.fans_out:
             status, error = "timed_out", self.failure(visit, "Timeout", work.item, work.attempt)
         if self.may_go_on(visit.token) and not any(
             self.is_called_off(one) for one in (visit, *self.around(visit))

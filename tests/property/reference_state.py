@@ -73,8 +73,6 @@ class Visit:
     #: When its time is over, and whether it was.
     deadline: float | None = None
     late: bool = False
-    #: Its last attempt had not ended then.
-    cut_off: bool = False
 
 
 class State:

@@ -77,6 +77,16 @@ tasks:
   c: {type: parallel, total_timeout: 1.5, tasks: {c1: {action: t.work}, c2: {action: t.work, delay: 2}}}
 """
 
+#: Two deadlines at once, one inside the other.
+TWO_DEADLINES = """
+tasks:
+  a:
+    type: parallel
+    total_timeout: 1
+    tasks: {a1: {action: t.work, delay: 3, total_timeout: 1}, a2: {action: t.work, retry: {count: 5, delay: 1}}}
+    next: [{when: timed_out, do: [noop]}]
+"""
+
 BOOM, OTHER = Ending("failed", None, "Boom"), Ending("failed", None, "Other")
 
 
@@ -96,4 +106,6 @@ CASES = [
     _case(SUCCEED),
     _case(FAIL_THEN_SUCCEED),
     _case(TOTAL_TIMEOUT, a=[OTHER]),
+    _case(TWO_DEADLINES, a2=[OTHER]),
+    _case(TWO_DEADLINES, batch=3, a2=[OTHER]),
 ]
