@@ -82,7 +82,7 @@ def run(
     printed as they happen, then the run.
     """
     if if_exists not in _POLICIES:
-        raise UsageError(f"--if-exists {if_exists} is not supported yet", hint="return and reject are")
+        raise UsageError(f"--if-exists {if_exists} is no part of this release", hint="return and reject are")
     if run_id is not None and not (run_id.strip() and run_id.isprintable() and len(run_id) <= 255):
         raise UsageError(f"--id {run_id!r}: an id is a text of 1 to 255 printable characters")
     output = Output(fmt)

@@ -72,7 +72,7 @@ class Performer:
             _refuse_secrets(given)
             result = _ACTIONS[row[2]](self, tx, row, given, performed)
         except (NotFound, InvalidParameters, UsageError, Conflict) as refused:
-            outcome, error = "failed", _failure(row[2], refused)
+            outcome, error = "failed", _failure(row[2], given, refused)
         encode = self.encoder()
         columns = {
             "result": None if result is None else encode(result),
@@ -143,10 +143,11 @@ def performer(settings: Settings, vault: Vault, shown: str) -> Performer:
     return Performer(start=start, encoder=lambda: Encoder(settings.soft_payload, vault))
 
 
-def _failure(action: str, refused: DramaturgError) -> Failure:
-    kind = "Conflict" if isinstance(refused, Conflict) else "InvalidInput"
+def _failure(action: str, given: Mapping[str, JSON], refused: DramaturgError) -> Failure:
     if isinstance(refused, NotFound) and action == "core.start":
-        kind = "UnknownAction"
+        # Not the refusal's own words: they name the database, which is none of a workflow's business.
+        return Failure(type="UnknownAction", message=f"core.start: there is no action {given['ref']!r}")
+    kind = "Conflict" if isinstance(refused, Conflict) else "InvalidInput"
     return Failure(type=kind, message=f"{action}: {refused}")
 
 

@@ -12,7 +12,7 @@ from dramaturg.engine.errors import JSON, Conflict, Failure, NotFound, Unreachab
 from dramaturg.engine.packs.loader import load_packs, load_workflow_file
 from dramaturg.engine.packs.manifest import Pack
 from dramaturg.engine.runtime import ActionOutcome, ActionRequest, Stop, run_action
-from dramaturg.engine.runtime.normalise import Refused, normalise
+from dramaturg.engine.runtime.normalise import Refused, normalise, readable
 from dramaturg.engine.secrecy import Secrecy
 from dramaturg.engine.serve import Host
 from dramaturg.engine.sources import ActionSource
@@ -319,7 +319,7 @@ class Service:
             NotFound: there is no such run or execution.
         """
         with self.database.write() as tx:
-            asked = controls.cancel(tx, target, by=by, reason=reason)
+            asked = controls.cancel(tx, target, by=readable(by), reason=readable(reason))
         return asked if asked is not None else self._missing(target)
 
     def terminate(self, run_id: str, *, by: str = "", reason: str = "") -> controls.Asked:
@@ -329,7 +329,7 @@ class Service:
             NotFound: there is no such run.
         """
         with self.database.write() as tx:
-            asked = controls.terminate(tx, run_id, by=by, reason=reason)
+            asked = controls.terminate(tx, run_id, by=readable(by), reason=readable(reason))
         return asked if asked is not None else self._missing(run_id)
 
     def signal(
@@ -351,7 +351,7 @@ class Service:
         with self.database.write() as tx:
             row = people.run_of(tx, run_id)
             if row is not None and row[2] is None:
-                return people.signal(tx, self._encoder(), row, name, value, by=by, key=key)
+                return people.signal(tx, self._encoder(), row, name, value, by=readable(by), key=key)
         if row is None:
             self._missing(run_id)
         raise Conflict(f"run {run_id} has ended: it takes no signal", hint="dramaturg show says how")
@@ -368,7 +368,7 @@ class Service:
         """
         given = self._given(value, "answer")
         with self.database.write() as tx:
-            return people.answer(tx, self._encoder(), self._key(tx, run_id), task, given, by=by)
+            return people.answer(tx, self._encoder(), self._key(tx, run_id), task, given, by=readable(by))
 
     def complete(self, target: str, result: JSON = None, *, by: str = "") -> controls.Asked:
         """End what waits as succeeded: a pending attempt by its token, what waits by the number of its execution.
@@ -392,7 +392,7 @@ class Service:
     def _end(self, target: str, result: JSON, error: Failure | None, by: str) -> controls.Asked:
         with self.database.write() as tx:
             given = self.secrecy.taken_result(tx, target, result) if error is None else None
-            asked = people.end(tx, self._encoder(), target, given, error, by=by)
+            asked = people.end(tx, self._encoder(), target, given, error, by=readable(by))
         if asked is None:
             hint = "dramaturg show names executions, DRAMATURG_TOKEN is the token"
             raise NotFound(

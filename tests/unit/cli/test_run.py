@@ -208,7 +208,7 @@ def test_a_file_that_is_not_there_is_a_usage_error(invoke: Invoke) -> None:
     assert "nowhere/order.yaml: there is no such file" in done.stderr
 
 
-def test_terminate_is_refused_as_not_supported_yet(invoke: Invoke) -> None:
+def test_terminate_is_refused(invoke: Invoke) -> None:
     """What is not built is refused, not ignored."""
     done = invoke("run", "shop.order", "--if-exists", "terminate")
     assert done.exit_code == 2
