@@ -212,7 +212,7 @@ def test_terminate_is_refused(invoke: Invoke) -> None:
     """What is not built is refused, not ignored."""
     done = invoke("run", "shop.order", "--if-exists", "terminate")
     assert done.exit_code == 2
-    assert "not supported yet" in done.stderr
+    assert "no part of this release" in done.stderr
 
 
 @pytest.mark.parametrize("run_id", ["", " ", "a\nb", "\x1b[2J", "x" * 256])
