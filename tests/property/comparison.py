@@ -13,7 +13,7 @@ from scripts import KINDS, Order, Place, Script
 
 from dramaturg.engine.errors import Failure
 from dramaturg.engine.interpreter.rehearsal import Answer, Execution, Memory, Rehearsal
-from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, CancelRequested
+from dramaturg.engine.interpreter.state import NO_ITEM, ActionInfo, CancelRequested, MatchSignals
 from dramaturg.engine.language.parser import digest_of, parse_workflow, workflow_to_json
 from dramaturg.engine.language.program import Program, compile_workflow
 from dramaturg.engine.language.schema import ParameterSet
@@ -83,6 +83,18 @@ class Seen:
         return texts
 
 
+class Prompt(Rehearsal):
+    """Does at once what the engine asks itself to do, so that a batch holds only what the world has done."""
+
+    def step(self) -> bool:
+        asked = [one for one in self.memory.inbox if isinstance(one, MatchSignals)]
+        if not asked:
+            return super().step()
+        self.memory.inbox = [one for one in self.memory.inbox if not isinstance(one, MatchSignals)]
+        self.memory.apply(*asked)
+        return True
+
+
 def rehearsal(case: Case, order: Order, *, checked: bool = True) -> Rehearsal:
     """Return the engine's run of a case, ready to be played."""
 
@@ -98,7 +110,7 @@ def rehearsal(case: Case, order: Order, *, checked: bool = True) -> Rehearsal:
         return places.index(order.choose(places))
 
     memory = Memory(case.program, actions=action)
-    return Rehearsal(memory, answer, choose=choose, batch=case.script.batch, checked=checked)
+    return Prompt(memory, answer, choose=choose, batch=case.script.batch, checked=checked)
 
 
 def place_of(one: Execution) -> Place:
