@@ -23,7 +23,6 @@ from dramaturg.engine.errors import (
 from dramaturg.engine.secrecy import Secrecy
 from dramaturg.engine.secret import Secret
 from dramaturg.engine.starting import StartedRun, check_name, start_run
-from dramaturg.engine.store import queries
 from dramaturg.engine.store.codec import Encoder, decode, dumps
 from dramaturg.engine.store.database import Row, Transaction
 from dramaturg.engine.store.due import Performed, put_inbox
@@ -33,9 +32,13 @@ from dramaturg.engine.store.view import load_payloads
 
 READ = Statement(
     "perform_read",
-    """SELECT e.id, e.run, e.action, e.input, e.attempt, w.run_id, e.task
+    """SELECT e.id, e.run, e.action, e.input, e.attempt, w.run_id, e.task, COALESCE(w.root, w.id)
     FROM <<rows ids | id bigint>> AS x JOIN execution e ON e.id = x.id JOIN workflow_execution w ON w.id = e.run
     WHERE e.status = 'requested' ORDER BY e.id""",
+)
+TARGET = Statement(
+    "perform_target",
+    "SELECT id, COALESCE(root, id), ended_at FROM workflow_execution WHERE run_id = :run_id",
 )
 RETURN = Statement(
     "perform_return",
@@ -88,25 +91,27 @@ class Performer:
         run_id = given.get("id") or str(uuid5(NAMESPACE_OID, f"{row[5]}/{row[0]}"))
         started = self.start(tx, given["ref"], given.get("parameters") or {}, str(run_id))
         if started.created:
-            performed.started.append(started.key)
+            performed.others.append(started.key)
         return {"run_id": started.run_id}
 
     def send_signal(self, tx: Transaction, row: Row, given: Mapping[str, JSON], performed: Performed) -> JSON:
         """Send a run a signal, once for each attempt."""
         name, target = given["name"], str(given["run"])
         check_name(name, "signal")
-        found = tx.run(queries.STATUS, {"run_id": target})
+        found = tx.run(TARGET, {"run_id": target})
         if not found:
             raise NotFound(f"there is no run {target!r}")
-        if found[0][2] is not None:
+        run, root, ended = found[0]
+        if ended is not None:
             raise UsageError(f"run {target} has ended")
         data = {"name": name, "payload": given.get("payload"), "by": f"task {row[6]} of run {row[5]}"}
         key = f"signal:{row[0]}:{row[4]}"
         encode = self.encoder()
-        message = {"run": found[0][0], "key": key, "kind": "signal", "data": encode(data)}
-        performed.runs.extend(put_inbox(tx, [message]))
+        message = {"run": run, "key": key, "kind": "signal", "data": encode(data)}
+        told = put_inbox(tx, [message])
+        (performed.runs if root == row[7] else performed.others).extend(told)
         if encode.payloads:
-            tx.run(WRITE_PAYLOADS, {"run": found[0][0], "payloads": encode.rows()})
+            tx.run(WRITE_PAYLOADS, {"run": run, "payloads": encode.rows()})
         return {}
 
 

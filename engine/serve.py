@@ -294,8 +294,8 @@ class Host:
             while todo:
                 run, step = todo.pop()
                 sends.extend(tasks(step.requested))
-                # A run that a task has started is another outermost one: not ours, if we serve one only.
-                sends.extend(Send(kind="interpret", id=new) for new in step.started if self.root is None)
+                # Runs of other roots are not ours, if we serve one only.
+                sends.extend(Send(kind="interpret", id=one) for one in step.others if self.root is None)
                 again = step.again or (self.database.dialect != "sqlite" and self.stepper.pending(run))
                 for other in ([run] if again else []) + step.runs:
                     looked += 1
@@ -368,7 +368,7 @@ class Host:
         lost = [run for name in dead_workers(self._life, self.clock) for run in self.clock.orphan(name)]
         due = self.clock.tick(patience=patience, queues=self.stepper.queues, actors=self.post.open)
         sends = tasks(due.requested)
-        others = due.started if self.root is None else []
+        others = due.others if self.root is None else []
         sends += [Send(kind="interpret", id=run) for run in dict.fromkeys((*due.runs, *lost, *others))]
         self._dispatch(sends)
         if due.more:

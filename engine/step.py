@@ -101,8 +101,8 @@ class Step:
     requested: list[Ready] = field(default_factory=list)
     #: Runs to be looked at.
     runs: list[int] = field(default_factory=list)
-    #: Outermost runs that a task has started.
-    started: list[int] = field(default_factory=list)
+    #: Runs of other roots that a task has started, or sent a signal.
+    others: list[int] = field(default_factory=list)
     follow: Claim | None = None
     #: Whether this run has more to apply.
     again: bool = False
@@ -280,12 +280,12 @@ class Stepper:
             tx.run(sql.CLEAR_INBOX, {"run": row.id})
             tx.run(sql.SETTLE_LATE, {"run": row.id})
             return Step()
-        if row.retry_at is not None and row.retry_at > tx.now():
-            # The interpreter raised: a clock looks again when that time has come, and nobody before.
-            return Step(result="busy")
         loaded = load_inputs(tx, row)
         if loaded.terminated is not None:
             return Step(runs=terminate(tx, row, **loaded.terminated))
+        if row.retry_at is not None and row.retry_at > tx.now():
+            # The interpreter raised: a clock looks again when that time has come, and nobody before.
+            return Step(result="busy")
         if loaded.abandoned:
             row = detach(tx, row)
         inputs: Sequence[Input] = loaded.inputs
@@ -303,7 +303,7 @@ class Stepper:
         if next_nonce is not None:
             spec = ClaimSpec(worker=self.worker, nonce=next_nonce, lease=self.lease, queues=self.queues)
         try:
-            saved = save(tx, row, decision, loaded.applied, encode=self._encoder(), claim=spec)
+            saved = save(tx, row, decision, loaded.applied, loaded.done, encode=self._encoder(), claim=spec)
         except NoKey as error:
             # Another worker may have one: it is tried again.
             raise _AdvanceFailed(f"{error}: {error.hint}") from error
@@ -311,7 +311,7 @@ class Stepper:
         if saved.performs:
             performed = self.perform(tx, saved.performs)
             step.runs += [run for run in performed.runs if run != row.id]
-            step.started += performed.started
+            step.others += performed.others
             step.again = True
         return step
 

@@ -74,8 +74,8 @@ def _located(failure: Failure, attempt: Returned) -> Failure:
 
 
 def _may_go_on(turn: Turn, attempt: Returned) -> bool:
-    """Say whether another attempt may be made at all: not when the run is closing, or its fan-out is being cancelled."""
-    if attempt.verdict is not None or not turn.goes_on(attempt.lineage):
+    """Say whether another attempt may be made at all: not when it was to stop, or the run closes, or its fan-out is cancelled."""
+    if attempt.stopped or attempt.verdict is not None or not turn.goes_on(attempt.lineage):
         return False
     within = [] if attempt.item == NO_ITEM else [attempt.task]
     within += groups_of(turn.program, attempt.task)

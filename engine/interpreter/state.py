@@ -229,6 +229,8 @@ class Returned:
     worker: str | None = None
     #: What was decided of it while it ran (CancelOpen.verdict): it ends so, whatever it reports.
     verdict: Failure | None = None
+    #: It was asked to stop while it ran: whatever it reports, no other attempt follows.
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,10 +193,10 @@ RUNS = Statement(
 class Performed:
     """What executions of kind engine have led to."""
 
-    #: Runs to be looked at: those whose tasks they were, and those that got a signal.
+    #: Runs to be looked at: those whose tasks they were, and those of the same root that got a signal.
     runs: list[int] = field(default_factory=list)
-    #: Outermost runs that began.
-    started: list[int] = field(default_factory=list)
+    #: Runs of other roots: those that began, and those that got a signal.
+    others: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -205,8 +205,8 @@ class Due:
 
     requested: list[Ready] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)
-    #: Outermost runs that began.
-    started: list[int] = field(default_factory=list)
+    #: Runs of other roots that a task has started, or sent a signal.
+    others: list[int] = field(default_factory=list)
     #: Microseconds until the next row is due, or None: none is known.
     next_in: int | None = None
     #: Whether more was due than one batch takes.
@@ -296,7 +296,7 @@ class Clock:
         if own and self.perform is not None:
             performed = self.perform(tx, own)
             due.runs.extend(performed.runs)
-            due.started.extend(performed.started)
+            due.others.extend(performed.others)
 
     def _deadlines(self, tx: Transaction, due: Due, bounds: dict[str, Any]) -> None:
         rows = tx.run(TIMERS, bounds)

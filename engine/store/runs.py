@@ -16,6 +16,7 @@ from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.interpreter import commands as c
 from dramaturg.engine.interpreter.state import OUTCOMES, FanOut
 from dramaturg.engine.store import statements as sql
+from dramaturg.engine.store import waiting
 from dramaturg.engine.store.codec import Encoder, dumps, loads
 from dramaturg.engine.store.database import Row, Transaction
 from dramaturg.engine.store.leases import Ready
@@ -56,6 +57,7 @@ def save(
     row: RunRow,
     decision: c.Decision,
     applied: Sequence[int],
+    done: Sequence[int],
     *,
     encode: Encoder,
     claim: ClaimSpec | None,
@@ -63,12 +65,12 @@ def save(
     """Store a decision as a whole; the caller commits and then sends.
 
     Args:
-        applied: inbox rows whose inputs the decision has used up.
+        applied, done: inbox rows whose inputs the decision has used up: to be marked, to be removed.
         encode: a new one, which seals what is secret.
     Raises:
         NoKey: there is something secret, and no key.
     """
-    return _Writer(transaction, row, decision, encode, claim).write(applied)
+    return _Writer(transaction, row, decision, encode, claim).write(applied, done)
 
 
 class _Writer:
@@ -94,7 +96,7 @@ class _Writer:
         #: Whether something began to wait for a signal by being let in.
         self.looks = False
 
-    def write(self, applied: Sequence[int]) -> Saved:
+    def write(self, applied: Sequence[int], done: Sequence[int]) -> Saved:
         """Store everything, in an order in which each statement finds what it needs."""
         for command in self.decision.commands:
             if isinstance(command, c.Schedule):
@@ -111,7 +113,7 @@ class _Writer:
                 due = self._at(command.delay) if command.delay > 0 else None
                 self.retries.append({"id": command.execution_id, "attempt": command.attempt, "due_at": due})
         made = self._write_step()
-        self._write_rest(applied)
+        self._write_rest(applied, done)
         self._started(made)
         for command in self.decision.commands:
             self._apply(command)
@@ -261,7 +263,7 @@ class _Writer:
 
     # -- what is rare --------------------------------------------------------------------------------------
 
-    def _write_rest(self, applied: Sequence[int]) -> None:
+    def _write_rest(self, applied: Sequence[int], done: Sequence[int]) -> None:
         run, tx = self.row.id, self.tx
         if self.decision.joins:
             joins = [
@@ -282,6 +284,8 @@ class _Writer:
         if applied:
             ids = dumps([{"id": id} for id in applied])
             tx.run(sql.INBOX_APPLIED, {"applied": ids, "now": self.now})
+        if done:
+            tx.run(sql.INBOX_DONE, {"done": dumps([{"id": id} for id in done])})
         if self.retries:
             self._let_in(tx.run(sql.RETRY, {"retries": dumps(self.retries), "now": self.now}))
 
@@ -311,7 +315,7 @@ class _Writer:
                     sql.CLEAR_VISIT_TIMERS, {"run": run, "task": command.task, "visit": command.visit}
                 )
             case c.Park() | c.Unpark():
-                statement = sql.PARK if isinstance(command, c.Park) else sql.UNPARK
+                statement = waiting.PARK if isinstance(command, c.Park) else waiting.UNPARK
                 self.tx.run(statement, {"run": run, "task": command.task, "visit": command.visit})
             case c.EndRun():
                 self._end(command)
@@ -346,14 +350,16 @@ class _Writer:
             if isinstance(one, c.Buffer)
         ]
         if signals:
-            self.tx.run(sql.BUFFER, {"run": run, "signals": dumps(signals)})
+            self.tx.run(waiting.BUFFER, {"run": run, "signals": dumps(signals)})
         wanted = {one.execution_id: one.seq for one in commands if isinstance(one, c.Deliver)}
         if wanted:
             delivered = dumps([{"id": id, "seq": seq} for id, seq in wanted.items()])
-            rows = self.tx.run(sql.DELIVER, {"delivered": delivered, "now": self.now})
+            rows = self.tx.run(waiting.DELIVER, {"delivered": delivered, "now": self.now})
             taken = dumps([{"seq": wanted[row[0]]} for row in rows])
-            self.tx.run(sql.TAKE_SIGNALS, {"run": run, "taken": taken})
+            self.tx.run(waiting.TAKE_SIGNALS, {"run": run, "taken": taken})
             self.saved.again = self.saved.again or bool(rows)
+            # What does not wait any more leaves its signal to others that do.
+            self.looks = self.looks or len(rows) < len(wanted)
         if self.looks or any(isinstance(one, c.LookForSignals) for one in commands):
             message = {"run": run, "key": f"match:{uuid7()}", "kind": "match", "data": "{}"}
             self.tx.run(sql.INBOX_PUT, {"messages": dumps([message]), "now": self.now})
@@ -371,7 +377,8 @@ class _Writer:
         failure = command.verdict or Failure(type="Cancelled", message=reason)
         outcome = "cancelled" if command.verdict is None else "timed_out"
         error = dumps(failure.to_json())
-        self.tx.run(sql.CANCEL_WAITING, {**scope, "outcome": outcome, "error": error})
+        scope = {**scope, "outcome": outcome, "error": error}
+        self.tx.run(sql.CANCEL_WAITING, scope)
         self.saved.again = True
         if command.running:
             verdict = None if command.verdict is None else error
@@ -433,7 +440,7 @@ class _Writer:
             self._write_payloads(parent or self.row.id, encode)
         self.tx.run(sql.CLEAR_TIMERS, {"run": self.row.id})
         self.tx.run(sql.CLEAR_INBOX, {"run": self.row.id})
-        self.tx.run(sql.CLEAR_SIGNALS, {"run": self.row.id})
+        self.tx.run(waiting.CLEAR_SIGNALS, {"run": self.row.id})
         if parent is not None:
             self.saved.runs.append(parent)
 

@@ -93,21 +93,21 @@ INPUTS = Statement(
     "inputs",
     """SELECT * FROM (
         SELECT 'returned' AS source, id, task, visit, item, attempt, outcome, error, lineage, policy, lost, started_at,
-            worker, verdict, finished_at AS at
+            worker, verdict, cancel_requested, finished_at AS at
         FROM execution WHERE run = :run AND status = 'returned' ORDER BY finished_at, id LIMIT :limit) AS a
     UNION ALL SELECT * FROM (
-        SELECT 'inbox', id, kind, NULL, NULL, NULL, NULL, data, NULL, NULL, NULL, NULL, NULL, NULL, created_at
+        SELECT 'inbox', id, kind, NULL, NULL, NULL, NULL, data, NULL, NULL, NULL, NULL, NULL, NULL, false, created_at
         FROM inbox WHERE run = :run AND applied_at IS NULL ORDER BY id LIMIT :limit) AS b
-    ORDER BY 15, 2""",
+    ORDER BY 16, 2""",
     postgresql="""SELECT * FROM (
         SELECT 'returned' AS source, id, task, visit, item, attempt, outcome, error, lineage, policy, lost, started_at,
-            worker, verdict, finished_at AS at
+            worker, verdict, cancel_requested, finished_at AS at
         FROM execution WHERE run = :run AND status = 'returned' ORDER BY finished_at, id LIMIT :limit) AS a
     UNION ALL SELECT * FROM (
         SELECT 'inbox', id, kind, NULL::int, NULL::int, NULL::int, NULL, data, NULL, NULL, NULL::int,
-            NULL::bigint, NULL, NULL, created_at
+            NULL::bigint, NULL, NULL, false, created_at
         FROM inbox WHERE run = :run AND applied_at IS NULL ORDER BY id LIMIT :limit) AS b
-    ORDER BY 15, 2""",
+    ORDER BY 16, 2""",
 )
 
 #: Variables, task states, join rounds and the executions of visits, in one go. `visits` has {task, visit}. The keys come
@@ -152,24 +152,6 @@ ITEMS = Statement(
     "items",
     """SELECT CASE WHEN status = 'returned' THEN outcome ELSE status END, result, error
     FROM execution WHERE run = :run AND task = :task AND visit = :visit AND item >= 0 ORDER BY item""",
-)
-
-#: The lineage of a failure that waits for a person.
-PARKED = Statement(
-    "parked",
-    """SELECT lineage FROM execution WHERE run = :run AND task = :task AND visit = :visit AND item = -1 AND parked""",
-)
-
-#: Waits and the signals that are there for them: of each name the oldest with the oldest.
-MATCHES = Statement(
-    "matches",
-    """SELECT w.id, s.seq
-    FROM (SELECT id, signal, row_number() OVER (PARTITION BY signal ORDER BY id) AS place FROM execution
-        WHERE run = :run AND status = 'waiting' AND awaits = 'signal'
-            AND signal IN (SELECT name FROM signal WHERE run = :run)) AS w
-    JOIN (SELECT seq, name, row_number() OVER (PARTITION BY name ORDER BY seq) AS place FROM signal
-        WHERE run = :run) AS s ON s.name = w.signal AND s.place = w.place
-    ORDER BY s.seq""",
 )
 
 ITEM_RESULT = Statement(
@@ -357,12 +339,17 @@ _CANCEL_WAITING = f"""UPDATE execution SET status = 'returned', outcome = :outco
         ORDER BY id <<lock>>)"""
 CANCEL_WAITING = Statement("cancel_waiting", _CANCEL_WAITING)
 
-#: What runs is asked to stop; also what a worker that stops has handed back just now. A verdict is also for what has
-#: ended and is not applied yet.
+#: What runs is asked to stop; also what a worker that stops has handed back just now. What has become pending meanwhile
+#: (it ran when CANCEL_WAITING looked) comes back at once. A verdict is also for what has ended and is not applied yet.
 CANCEL_RUNNING = Statement(
     "cancel_running",
-    f"""UPDATE execution SET cancel_requested = true, verdict = COALESCE(verdict, CAST(:verdict AS text))
-    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND (status IN ('running', 'requested')
+    f"""UPDATE execution SET cancel_requested = true, verdict = COALESCE(verdict, CAST(:verdict AS text)),
+        status = CASE status WHEN 'waiting' THEN 'returned' ELSE status END,
+        outcome = CASE status WHEN 'waiting' THEN CAST(:outcome AS text) ELSE outcome END,
+        error = CASE status WHEN 'waiting' THEN CAST(:error AS text) ELSE error END,
+        finished_at = CASE status WHEN 'waiting' THEN CAST(:now AS bigint) ELSE finished_at END,
+        due_at = CASE status WHEN 'waiting' THEN NULL ELSE due_at END
+    WHERE id IN (SELECT id FROM execution WHERE {_SCOPE} AND (status IN ('running', 'requested', 'waiting')
             OR (status = 'returned' AND CAST(:verdict AS text) IS NOT NULL))
         AND kind IN ('worker', 'actor', 'workflow') ORDER BY id <<lock>>)""",
 )
@@ -381,38 +368,6 @@ ABANDON = Statement(
     "abandon",
     """UPDATE execution SET status = 'returned', outcome = 'cancelled', error = :error, finished_at = :now
     WHERE id IN (SELECT id FROM <<rows abandoned | id bigint>> AS x) AND status = 'running'""",
-)
-
-#: A signal that has come.
-BUFFER = Statement(
-    "buffer",
-    """INSERT INTO signal (run, seq, name, payload) SELECT :run, seq, name, payload
-    FROM <<rows signals | seq bigint, name text, payload text>> AS x WHERE true""",
-)
-
-#: A wait gets its signal; it may have ended meanwhile, then the signal stays.
-DELIVER = Statement(
-    "deliver",
-    """UPDATE execution SET status = 'returned', outcome = 'succeeded', due_at = NULL, finished_at = :now,
-        result = (SELECT payload FROM signal s WHERE s.run = execution.run AND s.seq = x.seq)
-    FROM <<rows delivered | id bigint, seq bigint>> AS x
-    WHERE execution.id = x.id AND execution.status = 'waiting' AND execution.awaits = 'signal' RETURNING execution.id""",
-)
-TAKE_SIGNALS = Statement(
-    "take_signals",
-    "DELETE FROM signal WHERE run = :run AND seq IN (SELECT seq FROM <<rows taken | seq bigint>> AS x)",
-)
-CLEAR_SIGNALS = Statement("clear_signals", "DELETE FROM signal WHERE run = :run")
-
-PARK = Statement(
-    "park",
-    "UPDATE execution SET parked = true WHERE run = :run AND task = :task AND visit = :visit AND item = -1",
-)
-#: One failure does not wait for a person any more, or none of the run does.
-UNPARK = Statement(
-    "unpark",
-    """UPDATE execution SET parked = false WHERE run = :run AND item = -1 AND parked
-        AND (CAST(:task AS text) IS NULL OR (task = :task AND visit = :visit))""",
 )
 
 #: Runs of executions of kind workflow that are to run now. `made` has {execution_id, run_id}.
@@ -473,6 +428,12 @@ SETTLE_LATE = Statement(
 INBOX_APPLIED = Statement(
     "inbox_applied",
     """UPDATE inbox SET applied_at = :now WHERE id IN (SELECT id FROM <<rows applied | id bigint>> AS x)""",
+)
+
+#: What a run has told itself, and has done: nobody sends it twice, and a run may live for years.
+INBOX_DONE = Statement(
+    "inbox_done",
+    """DELETE FROM inbox WHERE id IN (SELECT id FROM <<rows done | id bigint>> AS x)""",
 )
 
 INBOX_PUT = Statement(

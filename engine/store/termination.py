@@ -7,6 +7,7 @@ from typing import Any
 
 from dramaturg.engine.errors import Failure
 from dramaturg.engine.store import statements as sql
+from dramaturg.engine.store import waiting
 from dramaturg.engine.store.codec import dumps, loads, references
 from dramaturg.engine.store.database import Transaction
 from dramaturg.engine.store.statements import Statement
@@ -44,6 +45,16 @@ DETACH = Statement(
     """UPDATE workflow_execution SET execution_id = :execution, attempt = 1, root = NULL, parent = NULL, root_run_id = NULL,
         parent_run_id = NULL WHERE id = :run""",
 )
+#: The time limit of the task that the run was is void; what it has itself is of another root now.
+CLEAR_TASK_TIMER = Statement(
+    "clear_task_timer", "DELETE FROM timer WHERE run = :run AND kind = 'start_to_close' AND task = ''"
+)
+MOVE_TIMERS = Statement("move_timers", "UPDATE timer SET root = :run WHERE run = :run")
+MOVE_EXECUTIONS = Statement(
+    "move_executions",
+    f"""UPDATE execution SET root = :run
+    WHERE id IN (SELECT id FROM execution WHERE run = :run AND {_OPEN} ORDER BY id <<lock>>)""",
+)
 COPY_PAYLOAD = Statement(
     "copy_payload",
     """INSERT INTO payload (run, digest, body) SELECT :run, digest, body FROM payload
@@ -57,6 +68,8 @@ def detach(tx: Transaction, row: RunRow) -> RunRow:
         return row
     execution, given = tx.run(OWN_EXECUTION, {"execution": row.execution_id})[0]
     tx.run(DETACH, {"run": row.id, "execution": execution})
+    for statement in (CLEAR_TASK_TIMER, MOVE_TIMERS, MOVE_EXECUTIONS):
+        tx.run(statement, {"run": row.id})
     for digest in references(given):
         tx.run(COPY_PAYLOAD, {"run": row.id, "parent": row.parent, "digest": digest})
     state = replace(row.state, root_id=row.state.run_id, parent_id=None)
@@ -71,7 +84,7 @@ def terminate(tx: Transaction, row: RunRow, *, by: str, reason: str) -> list[int
     runs = _nested(tx, row, by, reason)
     ended = tx.run(FENCE_OFF, {"run": row.id, "error": error, "now": now})
     tx.run(END_TASKS, {"run": row.id})
-    tx.run(sql.UNPARK, {"run": row.id, "task": None, "visit": None})
+    tx.run(waiting.UNPARK, {"run": row.id, "task": None, "visit": None})
     seq = _tell(tx, row, sorted((task, visit) for task, visit, item in ended if item == -1), failure, now)
     closing = dumps({"status": "cancelled", "error": failure.to_json()})
     tx.run(END_RUN, {"run": row.id, "closing": closing, "next_seq": seq, "now": now})
@@ -128,5 +141,5 @@ def _give_back(tx: Transaction, row: RunRow, error: str, now: int) -> None:
         "now": now,
     }
     tx.run(sql.END_EXECUTION, end)
-    for statement in (sql.CLEAR_TIMERS, sql.CLEAR_INBOX, sql.CLEAR_SIGNALS):
+    for statement in (sql.CLEAR_TIMERS, sql.CLEAR_INBOX, waiting.CLEAR_SIGNALS):
         tx.run(statement, {"run": row.id})

@@ -31,6 +31,7 @@ from dramaturg.engine.interpreter.state import (
     VisitTimedOut,
 )
 from dramaturg.engine.store import statements as sql
+from dramaturg.engine.store import waiting
 from dramaturg.engine.store.catalog import Catalog
 from dramaturg.engine.store.codec import decode, dumps, loads, references
 from dramaturg.engine.store.database import Row, Transaction
@@ -108,7 +109,9 @@ class Inputs:
     """What has happened to a run, oldest first, and the inbox rows that it came from."""
 
     inputs: tuple[Input, ...]
+    #: What others sent is kept, so that sending it twice does nothing; what the run told itself is not.
     applied: tuple[int, ...]
+    done: tuple[int, ...] = ()
     #: Whether there may be more than were read.
     full: bool
     #: The run around it does not wait for it any more: it is one of its own from now on.
@@ -119,6 +122,9 @@ class Inputs:
 
 #: Kinds of keys that name a visit's execution.
 _OF_VISITS = ("result", "error", "execution_id", "status")
+
+#: What a run tells itself, under keys that are used once.
+_OWN = frozenset({"match", "continue"})
 
 #: How many inputs one advance takes at most: its transaction stays short.
 BATCH = 200
@@ -133,6 +139,7 @@ def load_inputs(transaction: Transaction, row: RunRow) -> Inputs:
     payloads = load_payloads(transaction, row.id, (text for r in rows for text in (r[7], r[8])))
     inputs: list[Input] = []
     applied: list[int] = []
+    done: list[int] = []
     abandoned = False
     for count, r in enumerate(rows, start=1):
         if r[0] == "returned":
@@ -141,7 +148,7 @@ def load_inputs(transaction: Transaction, row: RunRow) -> Inputs:
         data = decode(r[7], payloads)
         if r[2] == "terminate":
             return Inputs(inputs=(), applied=(), full=False, terminated=data)
-        applied.append(r[1])
+        (done if r[2] in _OWN else applied).append(r[1])
         if r[2] == "abandon":
             abandoned = True
             continue
@@ -151,7 +158,9 @@ def load_inputs(transaction: Transaction, row: RunRow) -> Inputs:
             break
     else:
         full = len(rows) >= BATCH
-    return Inputs(inputs=tuple(inputs), applied=tuple(applied), full=full, abandoned=abandoned)
+    return Inputs(
+        inputs=tuple(inputs), applied=tuple(applied), done=tuple(done), full=full, abandoned=abandoned
+    )
 
 
 def _returned(r: Row, payloads: Mapping[str, str]) -> Returned:
@@ -171,6 +180,7 @@ def _returned(r: Row, payloads: Mapping[str, str]) -> Returned:
         started_at=iso_or_none(r[11]),
         worker=r[12],
         verdict=Failure.from_json(loads(r[13])) if r[13] else None,
+        stopped=bool(r[14]),
     )
 
 
@@ -333,7 +343,7 @@ class RunView(Mapping[Key, object]):
         ]
 
     def _parked(self, task: str, visit: int) -> Lineage | None:
-        rows = self._transaction.run(sql.PARKED, {"run": self._row.id, "task": task, "visit": visit})
+        rows = self._transaction.run(waiting.PARKED, {"run": self._row.id, "task": task, "visit": visit})
         return lineage_of(rows[0][0]) if rows else None
 
     def _item_result(self, task: str | int, visit: str | int, item: str | int) -> JSON:
@@ -365,7 +375,7 @@ class RunView(Mapping[Key, object]):
         if kind == "open_items":
             return tuple(_fan_out(r) for r in one.run(sql.OPEN_FAN_OUTS, {"run": run}))
         if kind == "matches":
-            return tuple(Match(execution_id=r[0], seq=r[1]) for r in one.run(sql.MATCHES, {"run": run}))
+            return tuple(Match(execution_id=r[0], seq=r[1]) for r in one.run(waiting.MATCHES, {"run": run}))
         return tuple(
             JoinRound(task=r[0], round=r[1], arrived=tuple(loads(r[2])), joins=loads(r[3]), spared=bool(r[4]))
             for r in one.run(sql.OPEN_JOINS, {"run": run})
