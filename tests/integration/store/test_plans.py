@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from sqlmodel import create_engine
 
-from dramaturg.engine.store import due, leases, statements
+from dramaturg.engine.store import due, leases, statements, waiting
 from dramaturg.engine.store.statements import Statement
 from dramaturg.engine.store.tables import Execution
 
@@ -21,7 +21,7 @@ OF_A_STEP = (
     statements.VIEW,
     statements.FAN_OUTS,
     statements.ITEM_RESULT,
-    statements.PARKED,
+    waiting.PARKED,
     statements.PARAMETERS,
     statements.PAYLOADS,
     statements.RESOLVE,

@@ -10,14 +10,20 @@ from sqlalchemy.exc import DBAPIError
 from dramaturg.engine import service, starting
 from dramaturg.engine.errors import Unreachable
 from dramaturg.engine.store import (
+    awaits,
     controls,
     database,
     doctor,
     due,
+    keystore,
+    leases,
+    people,
     queries,
     registry,
     statements,
+    termination,
     verification,
+    waiting,
 )
 from dramaturg.engine.store.database import Database
 from dramaturg.engine.store.statements import Statement
@@ -33,6 +39,12 @@ MODULES: tuple[ModuleType, ...] = (
     verification,
     service,
     database,
+    waiting,
+    leases,
+    people,
+    termination,
+    awaits,
+    keystore,
 )
 STATEMENTS = {
     statement.name: statement
@@ -44,7 +56,7 @@ STATEMENTS = {
 #: A value of the right kind for each parameter, by name; `<<rows>>` parameters are empty lists.
 TEXT = {
     "nonce", "worker", "outcome", "result", "error", "ref", "digest", "pack", "status", "closing", "fault", "kind", "task",
-    "data", "run_id", "query", "name", "host", "version", "queues_text", "label", "config", "tags", "input", "given",
+    "data", "run_id", "query", "by", "sealed", "name", "host", "version", "queues_text", "label", "config", "tags", "input", "given",
 }  # fmt: skip
 BOOLEANS = {"spared", "nested"}
 
