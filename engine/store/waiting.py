@@ -17,9 +17,10 @@ MATCHES = Statement(
     """SELECT w.id, s.seq
     FROM (SELECT id, signal, row_number() OVER (PARTITION BY signal ORDER BY id) AS place FROM execution
         WHERE run = :run AND status = 'waiting' AND awaits = 'signal'
-            AND signal IN (SELECT name FROM signal WHERE run = :run)) AS w
+            AND EXISTS (SELECT 1 FROM signal s WHERE s.run = :run AND s.name = execution.signal)) AS w
     JOIN (SELECT seq, name, row_number() OVER (PARTITION BY name ORDER BY seq) AS place FROM signal
-        WHERE run = :run) AS s ON s.name = w.signal AND s.place = w.place
+        WHERE run = :run AND name IN (SELECT signal FROM execution WHERE run = :run AND status = 'waiting'
+            AND awaits = 'signal')) AS s ON s.name = w.signal AND s.place = w.place
     ORDER BY s.seq""",
 )
 

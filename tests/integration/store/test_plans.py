@@ -85,3 +85,36 @@ def test_what_is_read_is_looked_up(connection: sqlite3.Connection, statement: St
     plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
     walks = [line for line in plan if WALKS.search(line) and not OPEN.search(line)]
     assert walks == [], "\n".join(plan)
+
+
+@pytest.mark.parametrize("waits", ["x", "other"])
+def test_signals_that_nobody_waits_for_are_not_gone_through(
+    connection: sqlite3.Connection, waits: str
+) -> None:
+    """A run may keep thousands of them, and every signal leads to a look."""
+
+    def steps(signals: int) -> int:
+        connection.execute("DELETE FROM signal")
+        rows = [(1, seq, "kept", "1") for seq in range(signals)]
+        connection.executemany("INSERT INTO signal (run, seq, name, payload) VALUES (?, ?, ?, ?)", rows)
+        connection.execute("INSERT INTO signal (run, seq, name, payload) VALUES (1, 9999, 'x', '1')")
+        passed = 0
+
+        def count() -> int:
+            nonlocal passed
+            passed += 1
+            return 0
+
+        connection.set_progress_handler(count, 10)
+        found = connection.execute(waiting.MATCHES.text("sqlite"), {"run": 1}).fetchall()
+        connection.set_progress_handler(None, 0)
+        assert found == ([(1, 9999)] if waits == "x" else [])
+        return passed
+
+    connection.execute(
+        """INSERT INTO execution (id, run, task, visit, item, attempt, kind, status, awaits, signal, queue, priority, spared,
+            once, lost, cancel_requested, sends, created_at)
+        VALUES (1, 1, 't', 1, -1, 1, 'wait', 'waiting', 'signal', ?, 'default', 0, 0, 0, 0, 0, 0, 0)""",
+        (waits,),
+    )
+    assert steps(2000) < 2 * steps(10) + 20
