@@ -1,4 +1,4 @@
-"""Secret parameters of a start: what is to be hidden, how two starts are compared, and whether there is a key at all."""
+"""What people give to a run: what of it is to be hidden, how two starts are compared, and whether there is a key at all."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ DEFINITIONS = Statement(
     WHERE a.ref IN (SELECT ref FROM <<rows refs | ref text>> AS x)""",
 )
 
-#: What an execution's action declares; of a visit that has items the result is not the action's.
+#: What an execution's action declares, as its run knows it.
 MAKES = Statement(
     "makes",
-    """SELECT v.definition, e.kind, e.task FROM execution e JOIN action a ON a.ref = e.action
-    JOIN workflow_revision v ON v.digest = a.current_revision WHERE e.id = :id""",
+    """SELECT v.definition, e.kind, e.task FROM execution e JOIN workflow_execution w ON w.id = e.run
+    JOIN registration r ON r.ref = e.action AND r.id <= w.catalog JOIN workflow_revision v ON v.digest = r.digest
+    WHERE e.id = :id ORDER BY r.id DESC LIMIT 1""",
 )
 
 #: Answers that are kept; with a key nothing is asked.
@@ -33,7 +34,7 @@ KEPT = 4096
 
 
 class Secrecy:
-    """What starting a run has to do with secrets."""
+    """What starting a run, and giving it a result, have to do with secrets."""
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
@@ -57,6 +58,7 @@ class Secrecy:
             return result
         rows = tx.run(MAKES, {"id": int(number)})
         declared = loads(rows[0][0]).get("output") if rows else None
+        # Of a visit that has items the result is not the action's.
         if declared is None or rows[0][1] not in ("worker", "actor"):
             return result
         problems = ParameterSet(declared, closed=False).problems(result)

@@ -4,12 +4,11 @@ No broker and no database here: a worker asks with an :class:`ActionRequest` and
 """
 
 from dramaturg.engine.runtime.inprocess import Cancelled, TimeLimit
-from dramaturg.engine.runtime.request import BUILTIN_WAITS, ActionOutcome, ActionRequest, Beat, LogChunk
+from dramaturg.engine.runtime.request import ActionOutcome, ActionRequest, Beat, LogChunk
 from dramaturg.engine.runtime.run import run_action
 from dramaturg.engine.runtime.stop import Stop
 
 __all__ = [
-    "BUILTIN_WAITS",
     "ActionOutcome",
     "ActionRequest",
     "Beat",

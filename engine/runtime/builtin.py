@@ -1,7 +1,7 @@
 """The actions of pack `core` that are done on workers (LANGUAGE 9).
 
 An action's `entry_point` names a function in `BUILTINS`. Those that the engine does by itself, such as `core.sleep`, are
-not among them: see `BUILTIN_WAITS`.
+not among them: see `interpreter.waits`.
 """
 
 from __future__ import annotations

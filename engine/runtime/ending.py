@@ -35,12 +35,8 @@ def timed_out(
     logs: tuple[LogChunk, ...] = (),
 ) -> ActionOutcome:
     """Return the outcome of an attempt that took longer than its timeout."""
-    failure = Failure(
-        type="Timeout",
-        message=f"took longer than {request.timeout:g} s{addition}",
-        details={"kind": "start_to_close", "seconds": request.timeout, **(details or {})},
-    )
-    return ActionOutcome(status="timed_out", error=failure, logs=logs)
+    message = f"took longer than {request.timeout:g} s{addition}"
+    return _too_late("start_to_close", request.timeout, message, details, logs)
 
 
 def silent(
@@ -51,12 +47,17 @@ def silent(
     logs: tuple[LogChunk, ...] = (),
 ) -> ActionOutcome:
     """Return the outcome of an attempt that gave no sign of life for too long."""
-    failure = Failure(
-        type="Timeout",
-        message=f"no heartbeat for {request.heartbeat_timeout:g} s{addition}",
-        details={"kind": "heartbeat", "seconds": request.heartbeat_timeout, **(details or {})},
+    message = f"no heartbeat for {request.heartbeat_timeout:g} s{addition}"
+    return _too_late("heartbeat", request.heartbeat_timeout, message, details, logs)
+
+
+def _too_late(
+    kind: str, limit: float | None, message: str, details: dict[str, JSON] | None, logs: tuple[LogChunk, ...]
+) -> ActionOutcome:
+    about = {"kind": kind, "seconds": limit, **(details or {})}
+    return ActionOutcome(
+        status="timed_out", error=Failure(type="Timeout", message=message, details=about), logs=logs
     )
-    return ActionOutcome(status="timed_out", error=failure, logs=logs)
 
 
 def exception_failure(error: BaseException, since: TracebackType | None = None) -> Failure:

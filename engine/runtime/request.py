@@ -10,9 +10,6 @@ from typing import Literal
 from dramaturg.engine.errors import JSON, Failure
 from dramaturg.engine.language.model import ActionDef
 
-#: Actions that the engine does by itself, in the database: no worker is held, `run_action` never sees them.
-BUILTIN_WAITS = frozenset({"core.sleep", "core.wait", "core.ask", "core.start", "core.signal"})
-
 Ending = Literal["succeeded", "failed", "timed_out", "cancelled", "pending"]
 
 

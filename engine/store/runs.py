@@ -366,18 +366,17 @@ class _Writer:
             self.saved.again = True
 
     def _cancel(self, command: c.CancelOpen) -> None:
+        failure = command.verdict or Failure(type="Cancelled", message=command.reason or "cancelled")
+        error = dumps(failure.to_json())
         scope = {
             "run": self.row.id,
             "spared": command.spared,
             "task": command.task,
             "visit": command.visit,
             "now": self.now,
+            "outcome": "cancelled" if command.verdict is None else "timed_out",
+            "error": error,
         }
-        reason = command.reason or "cancelled"
-        failure = command.verdict or Failure(type="Cancelled", message=reason)
-        outcome = "cancelled" if command.verdict is None else "timed_out"
-        error = dumps(failure.to_json())
-        scope = {**scope, "outcome": outcome, "error": error}
         self.tx.run(sql.CANCEL_WAITING, scope)
         self.saved.again = True
         if command.running:

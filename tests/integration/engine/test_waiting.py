@@ -207,6 +207,9 @@ def test_a_result_that_is_given_is_what_the_action_declares(world: World) -> Non
     [waits] = world.service.awaits(run_id)
     with pytest.raises(InvalidParameters, match="'n' must be a whole number"):
         world.service.complete(waits["token"], {"n": "no"})
+    # A run knows an action as it was when it started.
+    action.write_text("runtime: python\nentry_point: do.py\noutput: {m: {type: string, required: true}}\n")
+    world.service.register()
     announce(world, world.service.complete(waits["token"], {"n": 3}).key)
     world.settle(host)
     assert output_of(world, run_id) == {"got": {"n": 3}}

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from sqlalchemy.exc import DBAPIError
 
-from dramaturg.engine import service, starting
+from dramaturg.engine import performing, secrecy, service, starting
 from dramaturg.engine.errors import Unreachable
 from dramaturg.engine.store import (
     awaits,
@@ -36,6 +36,8 @@ MODULES: tuple[ModuleType, ...] = (
     registry,
     doctor,
     starting,
+    performing,
+    secrecy,
     verification,
     service,
     database,

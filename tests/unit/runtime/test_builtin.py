@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 import dramaturg.packs
+from dramaturg.engine.interpreter.waits import ENGINE, WAITS
 from dramaturg.engine.language.model import ActionDef
 from dramaturg.engine.language.schema import ParameterSet
-from dramaturg.engine.runtime import BUILTIN_WAITS, ActionOutcome, ActionRequest, LogChunk, Stop, run_action
+from dramaturg.engine.runtime import ActionOutcome, ActionRequest, LogChunk, Stop, run_action
 from dramaturg.engine.runtime.builtin import BUILTINS
 
 CORE = Path(dramaturg.packs.__file__).parent / "core"
@@ -47,14 +48,14 @@ def test_the_files_are_sound(name):
     assert document["description"]
     assert ParameterSet.problems_of(document["parameters"]) == []
     assert ParameterSet.problems_of(document.get("output")) == []
-    assert (document["ref"] in BUILTIN_WAITS) != (document["entry_point"] in BUILTINS)
+    assert (document["ref"] in WAITS | ENGINE) != (document["entry_point"] in BUILTINS)
 
 
 def test_every_builtin_has_a_file():
     """And the other way round."""
     assert {d["entry_point"] for d in DOCUMENTS.values()} == {
         *BUILTINS,
-        *(ref.removeprefix("core.") for ref in BUILTIN_WAITS),
+        *(ref.removeprefix("core.") for ref in WAITS | ENGINE),
     }
 
 
